@@ -1,0 +1,2 @@
+//! Load a model, generate text: requests in, events out.
+#![doc = include_str!("../README.md")]

@@ -1,0 +1,2 @@
+//! A GGUF reader that trusts nothing, and a writer.
+#![doc = include_str!("../README.md")]
