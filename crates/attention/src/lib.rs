@@ -1,2 +1,9 @@
-//! Attention and RoPE as specifications, with an f64 reference.
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod reference;
+mod rope;
+mod spec;
+
+pub use rope::{RopePairing, RopeScaling, RopeSpec};
+pub use spec::{AttentionSpec, SpecError};
