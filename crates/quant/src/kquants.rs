@@ -1,0 +1,161 @@
+//! The K types: super-blocks of 256 values, cut into 8 or 16 groups whose scales (and minimums)
+//! are themselves stored in 4, 6 or 8 bits below one f16 scale.
+
+use crate::codec::{Decode, f16_at};
+
+/// The eight 6-bit scales and eight 6-bit minimums packed in the 12 scale bytes of Q4_K and
+/// Q5_K, as `(scales, minimums)`.
+///
+/// Bytes 0 to 3 hold scales 0 to 3 and bytes 4 to 7 hold minimums 0 to 3 in their low 6 bits.
+/// Byte `8 + i` holds the low nibbles of scale `4 + i` (low half) and minimum `4 + i` (high
+/// half), whose top 2 bits are those of bytes `i` and `4 + i`.
+#[inline]
+pub const fn q4_k_scales_mins(packed: &[u8; 12]) -> ([u8; 8], [u8; 8]) {
+    let (mut scales, mut mins) = ([0; 8], [0; 8]);
+    let mut i = 0;
+    while i < 4 {
+        scales[i] = packed[i] & 63;
+        mins[i] = packed[4 + i] & 63;
+        scales[4 + i] = packed[8 + i] & 15 | (packed[i] >> 6) << 4;
+        mins[4 + i] = packed[8 + i] >> 4 | (packed[4 + i] >> 6) << 4;
+        i += 1;
+    }
+    (scales, mins)
+}
+
+/// The sixteen scales, -32 to 31, packed in the 12 scale bytes of Q3_K.
+///
+/// Scale `j` has its low 4 bits in byte `j % 8` (low half for `j < 8`, else high half) and its
+/// high 2 bits in byte `8 + j % 4`, at bit `2 * (j / 4)`; 32 is subtracted from the sum.
+#[inline]
+pub const fn q3_k_scales(packed: &[u8; 12]) -> [i8; 16] {
+    let mut scales = [0; 16];
+    let mut j = 0;
+    while j < 16 {
+        let low = packed[j % 8] >> (4 * (j / 8)) & 15;
+        let high = packed[8 + j % 4] >> (2 * (j / 4)) & 3;
+        scales[j] = (low | high << 4) as i8 - 32;
+        j += 1;
+    }
+    scales
+}
+
+/// Where the 2-bit codes of Q2_K and Q3_K are: byte and shift for value `i`. In each 32 bytes,
+/// the codes at bit `2 l` are values `32 l` and following.
+#[inline(always)]
+fn two_bit_place(i: usize) -> (usize, usize) {
+    (i / 128 * 32 + i % 32, i / 32 % 4 * 2)
+}
+
+/// 2.625 bits a value: 16 bytes at 0, each a 4-bit scale (low) and a 4-bit minimum (high) for
+/// 16 values; 64 bytes of 2-bit codes at 16; f16 scale of the scales at 80, of the minimums at
+/// 82. Value = scale * code - minimum.
+pub(crate) struct Q2K;
+
+impl Decode<84, 256> for Q2K {
+    fn decode(block: &[u8; 84], out: &mut [f32; 256]) {
+        let (d, dmin) = (f16_at(block, 80), f16_at(block, 82));
+        for (g, y) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(block[g] & 15);
+            let min = dmin * f32::from(block[g] >> 4);
+            let (byte, shift) = two_bit_place(16 * g);
+            for (l, y) in y.iter_mut().enumerate() {
+                let q = block[16 + byte + l] >> shift & 3;
+                *y = scale * f32::from(q) - min;
+            }
+        }
+    }
+}
+
+/// 3.4375 bits a value: 32 bytes of third bits at 0 (bit `i / 32` of byte `i % 32` for value
+/// `i`); 64 bytes of 2-bit codes at 32; 12 bytes of scales at 96 (see [`q3_k_scales`]), one for
+/// 16 values; f16 scale at 108. Value = scale * (code - 4).
+pub(crate) struct Q3K;
+
+impl Decode<110, 256> for Q3K {
+    fn decode(block: &[u8; 110], out: &mut [f32; 256]) {
+        let d = f16_at(block, 108);
+        let mut packed = [0; 12];
+        packed.copy_from_slice(&block[96..108]);
+        let scales = q3_k_scales(&packed);
+        for (g, y) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(scales[g]);
+            let (byte, shift) = two_bit_place(16 * g);
+            for (l, y) in y.iter_mut().enumerate() {
+                let low = block[32 + byte + l] >> shift & 3;
+                let third = block[(16 * g + l) % 32] >> (g / 2) & 1;
+                *y = scale * (f32::from(low | third << 2) - 4.0);
+            }
+        }
+    }
+}
+
+/// The scales and minimums of the eight groups of a Q4_K or Q5_K block, widened.
+#[inline(always)]
+fn eight_groups<const N: usize>(block: &[u8; N]) -> [(f32, f32); 8] {
+    let (d, dmin) = (f16_at(block, 0), f16_at(block, 2));
+    let mut packed = [0; 12];
+    packed.copy_from_slice(&block[4..16]);
+    let (scales, mins) = q4_k_scales_mins(&packed);
+    std::array::from_fn(|g| (d * f32::from(scales[g]), dmin * f32::from(mins[g])))
+}
+
+/// 4.5 bits a value: f16 scale of the scales at 0, of the minimums at 2; 12 bytes of scales at
+/// 4 (see [`q4_k_scales_mins`]), one for 32 values; 128 bytes of codes at 16, in each 32 bytes
+/// values 0 to 31 in the low nibbles, 32 to 63 in the high ones. Value = scale * code -
+/// minimum.
+pub(crate) struct Q4K;
+
+impl Decode<144, 256> for Q4K {
+    fn decode(block: &[u8; 144], out: &mut [f32; 256]) {
+        let groups = eight_groups(block);
+        for (g, y) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let (scale, min) = groups[g];
+            for (l, y) in y.iter_mut().enumerate() {
+                let q = block[16 + g / 2 * 32 + l] >> (g % 2 * 4) & 15;
+                *y = scale * f32::from(q) - min;
+            }
+        }
+    }
+}
+
+/// 5.5 bits a value: as Q4_K, with 32 bytes of fifth bits at 16 (bit `i / 32` of byte `i % 32`
+/// for value `i`) and the codes at 48.
+pub(crate) struct Q5K;
+
+impl Decode<176, 256> for Q5K {
+    fn decode(block: &[u8; 176], out: &mut [f32; 256]) {
+        let groups = eight_groups(block);
+        for (g, y) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+            let (scale, min) = groups[g];
+            for (l, y) in y.iter_mut().enumerate() {
+                let low = block[48 + g / 2 * 32 + l] >> (g % 2 * 4) & 15;
+                let fifth = block[16 + l] >> g & 1;
+                *y = scale * f32::from(low | fifth << 4) - min;
+            }
+        }
+    }
+}
+
+/// 6.5625 bits a value: 128 bytes with the low 4 bits at 0; 64 bytes with the high 2 bits at
+/// 128; 16 signed scales at 192, one for 16 values; f16 scale at 208. Value = scale * (code -
+/// 32). In each 64 bytes of low bits values 0 to 63 are the low nibbles, 64 to 127 the high
+/// ones; in each 32 bytes of high bits those at bit `2 l` are values `32 l` and following.
+pub(crate) struct Q6K;
+
+impl Decode<210, 256> for Q6K {
+    fn decode(block: &[u8; 210], out: &mut [f32; 256]) {
+        let d = f16_at(block, 208);
+        for (g, y) in out.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = d * f32::from(block[192 + g] as i8);
+            let first = 16 * g;
+            let (low_byte, low_shift) = (first / 128 * 64 + first % 64, first / 64 % 2 * 4);
+            let (high_byte, high_shift) = two_bit_place(first);
+            for (l, y) in y.iter_mut().enumerate() {
+                let low = block[low_byte + l] >> low_shift & 15;
+                let high = block[128 + high_byte + l] >> high_shift & 3;
+                *y = scale * (f32::from(low | high << 4) - 32.0);
+            }
+        }
+    }
+}
