@@ -1,2 +1,17 @@
-//! A model as data: typed operations over named tensors, and the trait of their interpreters.
 #![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+pub mod backend;
+mod builder;
+mod error;
+mod memory;
+mod op;
+pub mod passes;
+mod print;
+mod types;
+
+pub use builder::ProgramBuilder;
+pub use error::ProgramError;
+pub use memory::{MemoryPlan, plan_memory};
+pub use op::{Activation, ExpertSelection, LinearPart, NormKind, Op, RouteSpec, Scoring};
+pub use types::{CacheLayer, Program, Rows, Value, ValueId, WeightId, WeightRef};

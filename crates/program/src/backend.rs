@@ -1,0 +1,290 @@
+//! The contract between an engine and an interpreter of Programs: plain data in, plain data out.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rocmforge_quant::GgmlType;
+
+use crate::Program;
+
+/// Runs Programs on one device group. A caller may plan step n+1 between `submit` and `wait` of step n.
+pub trait Backend: Send {
+    /// What the device is.
+    fn device(&self) -> &DeviceInfo;
+
+    /// Takes a Program and its weights; `limits` bounds every later step, so that all memory is allocated here.
+    ///
+    /// # Errors
+    /// A missing weight, an op the backend lacks, not enough memory.
+    fn load(
+        &mut self,
+        program: &Program,
+        weights: Arc<dyn WeightSource>,
+        limits: StepLimits,
+    ) -> Result<ModelId, BackendError>;
+
+    /// Allocates a paged KV cache for a model.
+    ///
+    /// # Errors
+    /// Not enough memory, or a cache type that does not fit the model's head sizes.
+    fn make_cache(&mut self, model: ModelId, spec: CacheSpec) -> Result<CacheId, BackendError>;
+
+    /// Begins one step.
+    ///
+    /// # Errors
+    /// A step that does not fit the limits or the cache.
+    fn submit(&mut self, model: ModelId, cache: CacheId, step: &StepInput) -> Result<StepTicket, BackendError>;
+
+    /// The result of a step: the one place that blocks.
+    ///
+    /// # Errors
+    /// A device failure, or a ticket that was not handed out.
+    fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError>;
+
+    /// Copies whole cache blocks, in order (copy-on-write).
+    ///
+    /// # Errors
+    /// A block outside the cache.
+    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError>;
+}
+
+/// Where weights come from: a mapped model file, or anything else.
+pub trait WeightSource: Send + Sync {
+    /// The tensor of that name.
+    fn tensor(&self, name: &str) -> Option<Tensor<'_>>;
+
+    /// Says that the bytes of a tensor will not be read soon, so that a mapping may drop its pages.
+    fn release(&self, _name: &str) {}
+}
+
+/// A stored tensor.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensor<'a> {
+    /// Element type.
+    pub ty: GgmlType,
+    /// Number of elements.
+    pub elements: usize,
+    /// The bytes, as stored.
+    pub bytes: &'a [u8],
+}
+
+/// A device, in words and numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// What a person reads, such as "CPU, 2 threads, AVX-512 VNNI".
+    pub name: String,
+    /// Memory for weights and caches in bytes, where it is known.
+    pub memory_bytes: Option<u64>,
+}
+
+/// A loaded model of one backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ModelId(pub u32);
+
+/// A cache of one backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CacheId(pub u32);
+
+/// A step under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StepTicket(pub u64);
+
+/// The largest step that will come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Tokens of a step.
+    pub max_tokens: usize,
+    /// Rows whose logits are wanted in a step.
+    pub max_wanted: usize,
+}
+
+/// Element type of cached keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KvType {
+    /// 32-bit floats: 4 bytes.
+    F32,
+    /// 16-bit floats: 2 bytes.
+    #[default]
+    F16,
+    /// Blocks of 32 signed bytes with one f16 scale: 34/32 bytes. Needs head sizes divisible by 32.
+    Q8_0,
+}
+
+impl KvType {
+    /// Bytes of `elements` numbers (a multiple of 32 for [`KvType::Q8_0`]).
+    pub fn bytes(self, elements: usize) -> usize {
+        match self {
+            KvType::F32 => elements * 4,
+            KvType::F16 => elements * 2,
+            KvType::Q8_0 => elements / 32 * 34,
+        }
+    }
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+            KvType::Q8_0 => "q8_0",
+        }
+    }
+}
+
+impl fmt::Display for KvType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Size of a paged cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CacheSpec {
+    /// Tokens a block.
+    pub block_size: usize,
+    /// Blocks.
+    pub num_blocks: usize,
+    /// Element type.
+    pub kv_type: KvType,
+}
+
+impl CacheSpec {
+    /// Bytes of the cache of a Program; `None` if that does not fit in `usize`.
+    pub fn bytes(&self, program: &Program) -> Option<usize> {
+        let token = self.kv_type.bytes(program.cache_elements_per_token());
+        token.checked_mul(self.block_size)?.checked_mul(self.num_blocks)
+    }
+}
+
+/// One block to copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockCopy {
+    /// Block read.
+    pub from: u32,
+    /// Block written.
+    pub to: u32,
+}
+
+/// One step: tokens of one or more sequences, prefill and decode mixed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepInput {
+    /// Token ids `[T]`, sequence after sequence.
+    pub tokens: Vec<u32>,
+    /// The sequences, in the order of their tokens.
+    pub sequences: Vec<StepSequence>,
+    /// Indices into `tokens` whose logits are wanted `[S]`, ascending.
+    pub wanted: Vec<u32>,
+}
+
+/// The part of one sequence in a step. Token `i` of it stands at position `context_len - num_tokens + i`, and is
+/// cached in block `block_table[position / block_size]` at `position % block_size`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepSequence {
+    /// Tokens of this sequence in this step.
+    pub num_tokens: usize,
+    /// Tokens of the sequence after this step, those cached by earlier steps included.
+    pub context_len: usize,
+    /// Cache blocks, in order of position; at least enough for `context_len`.
+    pub block_table: Vec<u32>,
+}
+
+impl StepSequence {
+    /// Position of the sequence's first token in this step.
+    pub fn first_position(&self) -> usize {
+        self.context_len - self.num_tokens
+    }
+}
+
+impl StepInput {
+    /// Checks everything an interpreter relies on; after this it may index without looking.
+    ///
+    /// # Errors
+    /// The first thing that does not fit.
+    pub fn check(&self, program: &Program, limits: StepLimits, cache: CacheSpec) -> Result<(), BackendError> {
+        let bad = |message: String| Err(BackendError::BadStep(message));
+        let count = self.tokens.len();
+        if count == 0 || count > limits.max_tokens {
+            return bad(format!("{count} tokens, expected 1 to {}", limits.max_tokens));
+        }
+        if self.wanted.len() > limits.max_wanted {
+            return bad(format!("{} rows wanted, at most {}", self.wanted.len(), limits.max_wanted));
+        }
+        if let Some(id) = self.tokens.iter().find(|&&id| id as usize >= program.vocab_size) {
+            return bad(format!("token {id} in a vocabulary of {}", program.vocab_size));
+        }
+        if !self.wanted.is_sorted_by(|a, b| a < b) || self.wanted.last().is_some_and(|&w| w as usize >= count) {
+            return bad(format!("wanted rows must ascend below {count}"));
+        }
+        let sum = self.sequences.iter().try_fold(0usize, |sum, s| sum.checked_add(s.num_tokens));
+        if sum != Some(count) {
+            return bad(format!("{count} tokens, but the sequences say {sum:?}"));
+        }
+        for (i, s) in self.sequences.iter().enumerate() {
+            if s.num_tokens == 0 || s.context_len < s.num_tokens {
+                return bad(format!("sequence {i}: {} tokens of a context of {}", s.num_tokens, s.context_len));
+            }
+            if s.context_len.div_ceil(cache.block_size) > s.block_table.len() {
+                return bad(format!("sequence {i}: {} blocks for a context of {}", s.block_table.len(), s.context_len));
+            }
+            if let Some(block) = s.block_table.iter().find(|&&b| b as usize >= cache.num_blocks) {
+                return bad(format!("sequence {i}: block {block} of {}", cache.num_blocks));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a step computed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct StepOutput {
+    /// Logits `[S, vocab]`, in the order of [`StepInput::wanted`].
+    pub logits: Vec<f32>,
+}
+
+/// Why a backend cannot do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// The Program names a tensor that the source lacks.
+    #[error("tensor `{0}` is missing")]
+    MissingTensor(String),
+    /// A tensor has another size than the Program says.
+    #[error("tensor `{tensor}`: expected {expected} elements, found {found}")]
+    TensorSize {
+        /// Name.
+        tensor: String,
+        /// Elements the Program needs.
+        expected: usize,
+        /// Elements there are.
+        found: usize,
+    },
+    /// Something this backend cannot do with a tensor.
+    #[error("tensor `{tensor}`: {reason}")]
+    UnsupportedTensor {
+        /// Name.
+        tensor: String,
+        /// Why.
+        reason: String,
+    },
+    /// The cache cannot be made.
+    #[error("KV cache: {0}")]
+    BadCache(String),
+    /// The step does not fit the model, the limits or the cache: a mistake of the caller.
+    #[error("step: {0}")]
+    BadStep(String),
+    /// Not enough memory.
+    #[error("out of memory: {needed} bytes needed for {what}, {available} available")]
+    OutOfMemory {
+        /// What for.
+        what: String,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+    },
+    /// An id or ticket that this backend did not hand out, or that is used up.
+    #[error("{0} is not known to this backend")]
+    UnknownId(String),
+    /// The device or a worker failed.
+    #[error("device failure: {0}")]
+    Device(String),
+}

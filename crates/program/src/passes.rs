@@ -1,0 +1,170 @@
+//! Rewrites of a Program that serve every architecture. A backend asks for them by name before it loads.
+
+use crate::{LinearPart, Op, Program, Rows, ValueId};
+
+/// Merges runs of [`Op::Linear`] that read the same value into one [`Op::Linears`]: Q, K and V, or gate and up, so
+/// that a backend prepares the input once and synchronises once.
+pub fn share_inputs(program: &mut Program) {
+    let mut merged: Vec<Op> = Vec::with_capacity(program.ops.len());
+    for op in program.ops.drain(..) {
+        let Op::Linear { x, weight, bias, out } = op else {
+            merged.push(op);
+            continue;
+        };
+        let part = LinearPart { weight, bias, out };
+        match merged.last_mut() {
+            Some(Op::Linears { x: same, parts }) if *same == x => parts.push(part),
+            _ => merged.push(Op::Linears { x, parts: vec![part] }),
+        }
+    }
+    program.ops = merged.into_iter().map(unwrap_single).collect();
+}
+
+fn unwrap_single(op: Op) -> Op {
+    match op {
+        Op::Linears { x, parts } if parts.len() == 1 => {
+            let LinearPart { weight, bias, out } = parts[0].clone();
+            Op::Linear { x, weight, bias, out }
+        }
+        other => other,
+    }
+}
+
+/// Moves the choice of wanted rows up to where rows were last mixed: what follows the last attention is computed for
+/// S rows instead of T. Logits do not change.
+pub fn select_rows_early(program: &mut Program) {
+    let narrow = wanted_only(program);
+    let mut selected: Vec<Option<ValueId>> = vec![None; program.values.len()];
+    let mut ops = Vec::with_capacity(program.ops.len());
+    for mut op in std::mem::take(&mut program.ops) {
+        let is_narrow = op.outputs().iter().all(|v| narrow[v.0 as usize]);
+        if let Op::SelectRows { x, out } = op {
+            if narrow[x.0 as usize] {
+                // Its input has the wanted rows already, so the op disappears.
+                selected[out.0 as usize] = Some(x);
+                continue;
+            }
+        } else if is_narrow && op.is_row_wise() {
+            for input in op.inputs().into_iter().filter(|v| !narrow[v.0 as usize]) {
+                if selected[input.0 as usize].is_none() && matches!(program.value(input).rows, Rows::Tokens(_)) {
+                    let out = ValueId(program.values.len() as u32);
+                    let mut value = program.value(input).clone();
+                    value.rows = Rows::Wanted(1);
+                    program.values.push(value);
+                    ops.push(Op::SelectRows { x: input, out });
+                    selected[input.0 as usize] = Some(out);
+                }
+            }
+            op.map_values(|v| selected.get(v.0 as usize).copied().flatten().unwrap_or(v));
+            for out in op.outputs() {
+                let value = &mut program.values[out.0 as usize];
+                if let Rows::Tokens(k) = value.rows {
+                    value.rows = Rows::Wanted(k);
+                }
+            }
+            ops.push(op);
+            continue;
+        }
+        op.map_values(|v| if narrow[v.0 as usize] { selected[v.0 as usize].unwrap_or(v) } else { v });
+        ops.push(op);
+    }
+    if let Some(output) = selected[program.output.0 as usize] {
+        program.output = output;
+    }
+    program.ops = ops;
+}
+
+/// Which values are needed for wanted rows alone: written by a row-wise op, and read only by [`Op::SelectRows`] or by
+/// ops whose outputs are themselves needed for wanted rows alone.
+fn wanted_only(program: &Program) -> Vec<bool> {
+    let mut narrow = vec![true; program.values.len()];
+    let is_wanted = |v: ValueId| matches!(program.value(v).rows, Rows::Wanted(_));
+    for op in program.ops.iter().rev() {
+        let outputs = op.outputs();
+        let narrows = outputs.iter().all(|&v| narrow[v.0 as usize] || is_wanted(v)) && op.is_row_wise();
+        for &out in &outputs {
+            // An expert's rows are k a token: they can be narrowed with their op, but never selected themselves.
+            narrow[out.0 as usize] = narrows;
+        }
+        let inputs_narrow = narrows || matches!(op, Op::SelectRows { .. });
+        if !inputs_narrow {
+            for input in op.inputs() {
+                narrow[input.0 as usize] = false;
+            }
+        }
+    }
+    narrow
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Activation, ProgramBuilder, RouteSpec, Scoring};
+    use rocmforge_attention::AttentionSpec;
+
+    fn one_layer(experts: bool) -> Program {
+        let mut b = ProgramBuilder::new();
+        let table = b.matrix("embd", 10, 8);
+        let norm = b.vector("norm", 8);
+        let x = b.embed(table, 1.0);
+        let w = b.matrix("wq", 8, 8);
+        let (wk, wv) = (b.matrix("wk", 8, 8), b.matrix("wv", 8, 8));
+        let h = b.rms_norm(x, norm, 1e-5).unwrap();
+        let (q, k) = (b.linear(h, w, None).unwrap(), b.linear(h, wk, None).unwrap());
+        let v = b.linear(h, wv, None).unwrap();
+        let a = b.attention(q, k, v, AttentionSpec::causal(2, 2, 4), None).unwrap();
+        let x = b.add(x, a).unwrap();
+        let h = b.rms_norm(x, norm, 1e-5).unwrap();
+        let h = if experts {
+            let (router, up) = (b.matrix("router", 4, 8), b.stacked("up", 4, 8, 8));
+            let scores = b.linear(h, router, None).unwrap();
+            let spec = RouteSpec {
+                experts: 4,
+                chosen: 2,
+                scoring: Scoring::Softmax,
+                normalize: true,
+                scale: 1.0,
+                groups: 1,
+                groups_chosen: 1,
+            };
+            let chosen = b.route(scores, spec, None).unwrap();
+            let h = b.expert_linear(h, chosen, up, None).unwrap();
+            b.expert_sum(h, chosen).unwrap()
+        } else {
+            b.gate(h, None, Activation::Silu).unwrap()
+        };
+        let x = b.add(x, h).unwrap();
+        let x = b.select_rows(x).unwrap();
+        let x = b.rms_norm(x, norm, 1e-5).unwrap();
+        let out = b.linear(x, table, None).unwrap();
+        b.finish("test", out, 64).unwrap()
+    }
+
+    #[test]
+    fn inputs_are_shared() {
+        let mut program = one_layer(false);
+        share_inputs(&mut program);
+        let shared: Vec<_> = program
+            .ops
+            .iter()
+            .filter_map(|o| if let Op::Linears { parts, .. } = o { Some(parts.len()) } else { None })
+            .collect();
+        assert_eq!(shared, [3]);
+        assert!(program.ops.iter().any(|o| matches!(o, Op::Linear { .. })), "a single linear stays plain");
+    }
+
+    #[test]
+    fn rows_are_selected_right_after_attention() {
+        for experts in [false, true] {
+            let mut program = one_layer(experts);
+            select_rows_early(&mut program);
+            let text = program.to_string();
+            let attention = program.ops.iter().position(|o| matches!(o, Op::Attention { .. })).unwrap();
+            let rows: Vec<_> =
+                program.ops[attention + 1..].iter().flat_map(|o| o.outputs()).map(|v| program.value(v).rows).collect();
+            assert!(rows.iter().all(|r| matches!(r, Rows::Wanted(_))), "{text}");
+            assert_eq!(program.ops.iter().filter(|o| matches!(o, Op::SelectRows { .. })).count(), 2, "{text}");
+            assert!(program.ops[..attention].iter().all(|o| !matches!(o, Op::SelectRows { .. })), "{text}");
+        }
+    }
+}
