@@ -1,2 +1,7 @@
-//! Interpreters of Programs on the CPU: a naive reference and a fast one.
 #![doc = include_str!("../README.md")]
+
+mod reference;
+mod registry;
+mod weights;
+
+pub use reference::ReferenceBackend;
