@@ -105,6 +105,12 @@ pub enum GgufError {
     /// A key that must be there is not.
     #[error("key `{}` is missing", show(.key))]
     MissingKey { key: String },
+    /// More or fewer bytes given for a tensor than it has.
+    #[error("tensor `{}`: expected {expected} bytes, given {found}", show(.name))]
+    DataLength { name: String, expected: u64, found: u64 },
+    /// The output of the writer failed.
+    #[error("cannot write the file: {0}")]
+    Write(#[from] std::io::Error),
     /// An error in one part of a split model; parts count from 0.
     #[error("part {}: {error}", .part + 1)]
     InPart { part: usize, error: Box<GgufError> },

@@ -9,6 +9,7 @@ mod reader;
 mod split;
 mod tensors;
 mod value;
+mod writer;
 
 pub use error::{GgufError, GgufWarning};
 pub use limits::Limits;
@@ -17,6 +18,7 @@ pub use reader::Gguf;
 pub use split::{split_names, split_paths};
 pub use tensors::TensorInfo;
 pub use value::{Array, Value, ValueKind};
+pub use writer::{TensorSink, Writer};
 
 pub use rocmforge_quant::GgmlType;
 

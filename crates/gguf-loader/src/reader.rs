@@ -156,20 +156,37 @@ pub(crate) struct Part {
 
 impl Part {
     fn parse(bytes: &[u8], index: usize, limits: &Limits) -> Result<Self, GgufError> {
+        let Preamble { header, end, alignment, metadata, mut tensors } = Preamble::read(bytes, limits)?;
+        let file_end = bytes.len() as u64;
+        let start = tensors::padded(end, alignment).unwrap_or(u64::MAX);
+        let section = Section { start, alignment, file_end, part: index };
+        let layout = tensors::place(&mut tensors, &section)?;
+        let mut warnings = layout.warnings;
+        warnings.extend(trailing(bytes, end, layout.end, &section)?);
+        Ok(Self { version: header.version, alignment, metadata, tensors, warnings })
+    }
+}
+
+/// What comes before the data section.
+pub(crate) struct Preamble {
+    header: Header,
+    /// One past its last byte.
+    end: u64,
+    alignment: u64,
+    metadata: Metadata,
+    /// Offsets are still those of the data section.
+    pub(crate) tensors: Vec<TensorInfo>,
+}
+
+impl Preamble {
+    pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, GgufError> {
         let mut cursor = Cursor::new(bytes);
         let header = Header::read(&mut cursor, limits)?;
         let metadata = read_pairs(&mut cursor, header.pairs, limits)?;
         let alignment = alignment(&metadata, limits)?;
-        let mut tensors = TableReader::new(limits, alignment).read(&mut cursor, header.tensors)?;
+        let tensors = TableReader::new(limits, alignment).read(&mut cursor, header.tensors)?;
         refuse_early_end(&cursor, &header, limits)?;
-
-        let file_end = bytes.len() as u64;
-        let start = tensors::padded(cursor.offset(), alignment).unwrap_or(u64::MAX);
-        let section = Section { start, alignment, file_end, part: index };
-        let layout = tensors::place(&mut tensors, &section)?;
-        let mut warnings = layout.warnings;
-        warnings.extend(trailing(bytes, &cursor, layout.end, &section)?);
-        Ok(Self { version: header.version, alignment, metadata, tensors, warnings })
+        Ok(Self { header, end: cursor.offset(), alignment, metadata, tensors })
     }
 }
 
@@ -398,18 +415,13 @@ fn refuse_early_end(cursor: &Cursor<'_>, header: &Header, limits: &Limits) -> Re
 }
 
 /// Bytes after the last tensor: padding is expected, a second file is an error, others are worth a word.
-fn trailing(
-    bytes: &[u8],
-    header: &Cursor<'_>,
-    data_end: u64,
-    section: &Section,
-) -> Result<Option<GgufWarning>, GgufError> {
+fn trailing(bytes: &[u8], header_end: u64, data_end: u64, section: &Section) -> Result<Option<GgufWarning>, GgufError> {
     // Without tensors nothing need follow the header, not even padding.
-    let end = data_end.min(section.file_end).max(header.offset());
+    let end = data_end.min(section.file_end).max(header_end);
     let padded_end = tensors::padded(data_end - section.start, section.alignment)
         .and_then(|used| section.start.checked_add(used))
         .unwrap_or(u64::MAX);
-    for offset in [header.offset(), end, padded_end] {
+    for offset in [header_end, end, padded_end] {
         let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
         if offset >= end && rest.starts_with(&MAGIC) {
             return Err(GgufError::InconsistentSplit { offset });
