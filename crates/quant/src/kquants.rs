@@ -1,7 +1,9 @@
 //! The K types: super-blocks of 256 values, cut into 8 or 16 groups whose scales (and minimums)
 //! are themselves stored in 4, 6 or 8 bits below one f16 scale.
 
-use crate::codec::{Decode, f16_at};
+use crate::codec::{Decode, Encode, f16_at, put_f16};
+use crate::fit::{Reach, integer_level};
+use crate::superblock::{Lined, Scaled, grouped, line_codes, scale_codes};
 
 /// The eight 6-bit scales and eight 6-bit minimums packed in the 12 scale bytes of Q4_K and
 /// Q5_K, as `(scales, minimums)`.
@@ -155,6 +157,121 @@ impl Decode<210, 256> for Q6K {
                 let low = block[low_byte + l] >> low_shift & 15;
                 let high = block[128 + high_byte + l] >> high_shift & 3;
                 *y = scale * (f32::from(low | high << 4) - 32.0);
+            }
+        }
+    }
+}
+
+/// The inverse of [`q4_k_scales_mins`].
+fn pack_scales_mins(scales: &[f32; 8], mins: &[f32; 8]) -> [u8; 12] {
+    let (scales, mins) = (scales.map(|v| v as u8), mins.map(|v| v as u8));
+    let mut packed = [0; 12];
+    for i in 0..4 {
+        packed[i] = scales[i] | (scales[4 + i] >> 4) << 6;
+        packed[4 + i] = mins[i] | (mins[4 + i] >> 4) << 6;
+        packed[8 + i] = scales[4 + i] & 15 | (mins[4 + i] & 15) << 4;
+    }
+    packed
+}
+
+/// The inverse of [`q3_k_scales`].
+fn pack_q3_k_scales(scales: &[f32; 16]) -> [u8; 12] {
+    let mut packed = [0; 12];
+    for (j, scale) in scales.iter().enumerate() {
+        let scale = (scale + 32.0) as u8;
+        packed[j % 8] |= (scale & 15) << (4 * (j / 8));
+        packed[8 + j % 4] |= (scale >> 4) << (2 * (j / 4));
+    }
+    packed
+}
+
+impl Encode<84, 256> for Q2K {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 84]) {
+        let (x, w) = (grouped::<16, 16>(x), grouped::<16, 16>(w));
+        let reach = Reach { first: 2.2, step: 0.12, count: 18, mirrored: false };
+        let fit = Lined::fit(&x, &w, 3.0, 15.0, reach);
+        block.fill(0);
+        put_f16(block, 80, fit.d);
+        put_f16(block, 82, fit.dmin);
+        for (g, x) in x.iter().enumerate() {
+            block[g] = fit.scales[g] as u8 | (fit.mins[g] as u8) << 4;
+            let (byte, shift) = two_bit_place(16 * g);
+            for (l, q) in line_codes(x, fit.group(g), 3.0).into_iter().enumerate() {
+                block[16 + byte + l] |= q << shift;
+            }
+        }
+    }
+}
+
+impl Encode<110, 256> for Q3K {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 110]) {
+        let (x, w) = (grouped::<16, 16>(x), grouped::<16, 16>(w));
+        let reach = Reach { first: -5.4, step: 0.2, count: 13, mirrored: true };
+        let fit = Scaled::fit(&x, &w, |v| integer_level(v, -4.0, 3.0), reach, [-32.0, 31.0]);
+        block.fill(0);
+        block[96..108].copy_from_slice(&pack_q3_k_scales(&fit.scales));
+        put_f16(block, 108, fit.d);
+        for (g, x) in x.iter().enumerate() {
+            let (byte, shift) = two_bit_place(16 * g);
+            for (l, q) in scale_codes(x, fit.group(g), [-4.0, 3.0]).into_iter().enumerate() {
+                block[32 + byte + l] |= (q & 3) << shift;
+                block[(16 * g + l) % 32] |= (q >> 2) << (g / 2);
+            }
+        }
+    }
+}
+
+/// Searches the scales of a Q4_K or Q5_K block, stores them, and returns the codes.
+#[inline(always)]
+fn put_eight_groups<const N: usize>(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; N], top: f32) -> [[u8; 32]; 8] {
+    let (x, w) = (grouped::<32, 8>(x), grouped::<32, 8>(w));
+    let reach = Reach { first: top - 1.5, step: 0.2, count: 14, mirrored: false };
+    let fit = Lined::fit(&x, &w, top, 63.0, reach);
+    put_f16(block, 0, fit.d);
+    put_f16(block, 2, fit.dmin);
+    block[4..16].copy_from_slice(&pack_scales_mins(&fit.scales, &fit.mins));
+    std::array::from_fn(|g| line_codes(&x[g], fit.group(g), top))
+}
+
+impl Encode<144, 256> for Q4K {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 144]) {
+        let codes = put_eight_groups(x, w, block, 15.0);
+        for (pair, bytes) in codes.as_chunks::<2>().0.iter().zip(block[16..].chunks_exact_mut(32)) {
+            for (l, byte) in bytes.iter_mut().enumerate() {
+                *byte = pair[0][l] | pair[1][l] << 4;
+            }
+        }
+    }
+}
+
+impl Encode<176, 256> for Q5K {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 176]) {
+        let codes = put_eight_groups(x, w, block, 31.0);
+        block[16..].fill(0);
+        for (g, codes) in codes.iter().enumerate() {
+            for (l, q) in codes.iter().enumerate() {
+                block[48 + g / 2 * 32 + l] |= (q & 15) << (g % 2 * 4);
+                block[16 + l] |= (q >> 4) << g;
+            }
+        }
+    }
+}
+
+impl Encode<210, 256> for Q6K {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 210]) {
+        let (x, w) = (grouped::<16, 16>(x), grouped::<16, 16>(w));
+        let reach = Reach { first: -33.0, step: 0.25, count: 9, mirrored: true };
+        let fit = Scaled::fit(&x, &w, |v| integer_level(v, -32.0, 31.0), reach, [-128.0, 127.0]);
+        block.fill(0);
+        put_f16(block, 208, fit.d);
+        for (g, x) in x.iter().enumerate() {
+            block[192 + g] = fit.scales[g] as i8 as u8;
+            let first = 16 * g;
+            let (low_byte, low_shift) = (first / 128 * 64 + first % 64, first / 64 % 2 * 4);
+            let (high_byte, high_shift) = two_bit_place(first);
+            for (l, q) in scale_codes(x, fit.group(g), [-32.0, 31.0]).into_iter().enumerate() {
+                block[low_byte + l] |= (q & 15) << low_shift;
+                block[128 + high_byte + l] |= (q >> 4) << high_shift;
             }
         }
     }

@@ -3,7 +3,9 @@
 //! Four-bit codes are stored two a byte, values 0 to 15 in the low nibbles and 16 to 31 in the
 //! high ones; the fifth bits of Q5_0 and Q5_1 are bit `i` of a 32-bit word for value `i`.
 
-use crate::codec::{Decode, f16_at, u32_at};
+use crate::codec::{Decode, Encode, f16_at, inverse, put_f16, u32_at};
+use crate::fit::{Affine, Reach, affine, integer_level, peak, scale};
+use crate::superblock::{line_codes, scale_codes};
 
 /// The 32 nibbles of 16 bytes.
 #[inline(always)]
@@ -85,6 +87,79 @@ impl Decode<34, 32> for Q8_0 {
         let d = f16_at(block, 0);
         for (y, &q) in out.iter_mut().zip(&block[2..]) {
             *y = f32::from(q as i8) * d;
+        }
+    }
+}
+
+/// Stores 32 four-bit codes in 16 bytes.
+#[inline(always)]
+pub(crate) fn put_nibbles(bytes: &mut [u8], codes: &[u8; 32]) {
+    for (j, byte) in bytes.iter_mut().take(16).enumerate() {
+        *byte = codes[j] & 15 | codes[j + 16] << 4;
+    }
+}
+
+/// Stores 32 five-bit codes: the fifth bits in 4 bytes, then the rest in 16.
+#[inline(always)]
+fn put_five_bits(bytes: &mut [u8], codes: &[u8; 32]) {
+    let high = codes.iter().rev().fold(0u32, |bits, code| bits << 1 | u32::from(code >> 4));
+    bytes[..4].copy_from_slice(&high.to_le_bytes());
+    put_nibbles(&mut bytes[4..], codes);
+}
+
+/// Searches and stores a scale at 0 and returns the codes, counted from `lo`.
+#[inline(always)]
+fn put_scaled<const N: usize>(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; N], [lo, hi]: [f32; 2]) -> [u8; 32] {
+    let reach = Reach { first: lo - 1.2, step: 0.15, count: 16, mirrored: true };
+    let d = scale(x, w, |v| integer_level(v, lo, hi), reach);
+    let d = put_f16(block, 0, d);
+    scale_codes(x, d, [lo, hi])
+}
+
+/// Searches and stores a scale at 0 and a minimum at 2, and returns the codes.
+#[inline(always)]
+fn put_lined<const N: usize>(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; N], top: f32) -> [u8; 32] {
+    let reach = Reach { first: top - 1.0, step: 0.15, count: 16, mirrored: false };
+    let line = affine(x, w, top, false, reach);
+    let (d, m) = (put_f16(block, 0, line.scale), put_f16(block, 2, line.min));
+    line_codes(x, Affine { scale: d, min: m }, top)
+}
+
+impl Encode<18, 32> for Q4_0 {
+    fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 18]) {
+        let codes = put_scaled(x, w, block, [-8.0, 7.0]);
+        put_nibbles(&mut block[2..], &codes);
+    }
+}
+
+impl Encode<20, 32> for Q4_1 {
+    fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 20]) {
+        let codes = put_lined(x, w, block, 15.0);
+        put_nibbles(&mut block[4..], &codes);
+    }
+}
+
+impl Encode<22, 32> for Q5_0 {
+    fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 22]) {
+        let codes = put_scaled(x, w, block, [-16.0, 15.0]);
+        put_five_bits(&mut block[2..], &codes);
+    }
+}
+
+impl Encode<24, 32> for Q5_1 {
+    fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 24]) {
+        let codes = put_lined(x, w, block, 31.0);
+        put_five_bits(&mut block[4..], &codes);
+    }
+}
+
+impl Encode<34, 32> for Q8_0 {
+    /// With 255 levels a search gains next to nothing over letting the peak be the last one.
+    fn encode(x: &[f32; 32], _: &[f32; 32], block: &mut [u8; 34]) {
+        let d = put_f16(block, 0, peak(x).abs() / 127.0);
+        let inverse = inverse(d);
+        for (byte, &v) in block[2..].iter_mut().zip(x) {
+            *byte = integer_level(v * inverse, -127.0, 127.0) as i8 as u8;
         }
     }
 }

@@ -4,6 +4,7 @@
 mod codec;
 mod convert;
 mod error;
+mod fit;
 mod float;
 mod iq_grids;
 mod iquants;
@@ -12,6 +13,7 @@ mod legacy;
 mod microscaling;
 mod nonlinear;
 mod spec;
+mod superblock;
 mod ternary;
 mod types;
 

@@ -1,7 +1,8 @@
 //! Four-bit floats with small shared scales: MXFP4 of the OCP Microscaling specification v1.0
 //! and NVFP4.
 
-use crate::codec::Decode;
+use crate::codec::{Decode, Encode, inverse};
+use crate::fit::{peak, scale_error};
 
 /// The sixteen E2M1 values, each doubled so that it is an integer. Code 8 is minus zero.
 pub const E2M1_VALUES_X2: [i8; 16] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
@@ -64,6 +65,92 @@ impl Decode<36, 64> for Nvfp4 {
                 let byte = block[4 + 8 * s + j];
                 y[j] = f32::from(E2M1_VALUES_X2[usize::from(byte & 15)]) * d;
                 y[j + 8] = f32::from(E2M1_VALUES_X2[usize::from(byte >> 4)]) * d;
+            }
+        }
+    }
+}
+
+/// The code of the doubled E2M1 value nearest to `v`; ties go to the smaller magnitude.
+#[inline(always)]
+fn e2m1_code(v: f32) -> u8 {
+    const HALFWAY: [f32; 7] = [0.5, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0];
+    let magnitude = v.abs();
+    let code: u8 = HALFWAY.iter().map(|&h| u8::from(magnitude > h)).sum();
+    code | u8::from(v < 0.0) << 3
+}
+
+/// The doubled E2M1 value nearest to `v`.
+#[inline(always)]
+fn e2m1_level(v: f32) -> f32 {
+    // What the next level adds once its halfway point is passed.
+    const STEPS: [(f32, f32); 7] =
+        [(0.5, 1.0), (1.5, 1.0), (2.5, 1.0), (3.5, 1.0), (5.0, 2.0), (7.0, 2.0), (10.0, 4.0)];
+    let magnitude = v.abs();
+    let level: f32 = STEPS.iter().map(|&(h, step)| if magnitude > h { step } else { 0.0 }).sum();
+    level.copysign(v)
+}
+
+/// Of the scale bytes `first..=last`, the one with the least error, and its scale for doubled
+/// values. The first of equals wins.
+#[inline(always)]
+fn best_scale<const N: usize>(
+    x: &[f32; N],
+    w: &[f32; N],
+    bytes: impl Iterator<Item = u8>,
+    value: impl Fn(u8) -> f32,
+) -> (u8, f32) {
+    let (mut best, mut least) = ((0, 0.0), f32::INFINITY);
+    for byte in bytes {
+        let d = value(byte);
+        let error = scale_error(x, w, e2m1_level, d);
+        if error < least {
+            (best, least) = ((byte, d), error);
+        }
+    }
+    best
+}
+
+impl Encode<17, 32> for Mxfp4 {
+    fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 17]) {
+        // The specification's scale puts the peak between 4 and 8 where the largest value is 6.
+        // The next scale up keeps a peak beyond 6, at the price of the small values.
+        let exponent = (peak(x).to_bits() >> 23 & 255) as u8;
+        let usual = exponent.saturating_sub(2);
+        let (byte, d) = best_scale(x, w, [usual, usual + 1, usual.saturating_sub(1)].into_iter(), e8m0_to_f32_half);
+        block[0] = byte;
+        let inverse = inverse(d);
+        for j in 0..16 {
+            block[1 + j] = e2m1_code(x[j] * inverse) | e2m1_code(x[j + 16] * inverse) << 4;
+        }
+    }
+}
+
+/// The scale byte nearest to `v` from below, at most the largest finite one, 448.
+fn ue4m3_floor(v: f32) -> u8 {
+    let mut byte = 0;
+    // Values grow with their bytes: a search over the bits, from the highest.
+    for bit in (0..7).rev() {
+        let candidate = byte | 1 << bit;
+        if candidate < 0x7f && ue4m3_to_f32(candidate) <= v {
+            byte = candidate;
+        }
+    }
+    byte
+}
+
+impl Encode<36, 64> for Nvfp4 {
+    fn encode(x: &[f32; 64], w: &[f32; 64], block: &mut [u8; 36]) {
+        let groups = x.as_chunks::<16>().0.iter().zip(w.as_chunks::<16>().0);
+        for (s, (x, w)) in groups.enumerate() {
+            // From a peak a little beyond the largest value, 6, to a peak at 4; eight bytes
+            // are a factor of two.
+            let full = ue4m3_floor(peak(x).abs() / 6.0);
+            let bytes = full.saturating_sub(2)..=(full + 7).min(0x7e);
+            let (byte, d) = best_scale(x, w, bytes, |byte| ue4m3_to_f32(byte) * 0.5);
+            block[s] = byte;
+            let inverse = inverse(d);
+            for j in 0..8 {
+                block[4 + 8 * s + j] = e2m1_code(x[j] * inverse) | e2m1_code(x[j + 8] * inverse) << 4;
             }
         }
     }

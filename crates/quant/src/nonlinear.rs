@@ -1,6 +1,9 @@
 //! IQ4_NL and IQ4_XS: four-bit codes for sixteen levels that lie closer together around zero.
 
-use crate::codec::{Decode, f16_at, u16_at};
+use crate::codec::{Decode, Encode, f16_at, inverse, put_f16, u16_at};
+use crate::fit::{Reach, nearest, scale};
+use crate::legacy::put_nibbles;
+use crate::superblock::{Scaled, grouped};
 
 /// The sixteen levels of IQ4_NL and IQ4_XS, to be multiplied by the block's scale.
 pub const IQ4_NL_VALUES: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
@@ -39,5 +42,61 @@ fn levels(codes: &[u8], scale: f32, out: &mut [f32; 32]) {
     for (j, byte) in codes.iter().take(16).enumerate() {
         out[j] = scale * f32::from(IQ4_NL_VALUES[usize::from(byte & 15)]);
         out[j + 16] = scale * f32::from(IQ4_NL_VALUES[usize::from(byte >> 4)]);
+    }
+}
+
+/// The code whose level is nearest to `i - 128`, for `i` from 0 to 255. Halfway points between
+/// levels are multiples of one half, so rounding to an integer first changes nothing.
+static NEAREST_CODE: [u8; 256] = {
+    let mut codes = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let mut code = 0;
+        while code < 15 && 2 * (i as i32 - 128) > IQ4_NL_VALUES[code] as i32 + IQ4_NL_VALUES[code + 1] as i32 {
+            code += 1;
+        }
+        codes[i] = code as u8;
+        i += 1;
+    }
+    codes
+};
+
+/// The code of the level nearest to `v`.
+#[inline(always)]
+fn code(v: f32) -> u8 {
+    NEAREST_CODE[(nearest(v.clamp(-128.0, 127.0)) + 128.0) as usize & 255]
+}
+
+/// The level nearest to `v`.
+#[inline(always)]
+fn level(v: f32) -> f32 {
+    f32::from(IQ4_NL_VALUES[usize::from(code(v)) & 15])
+}
+
+/// The ends of the levels are -127 and 113; a little beyond them clips the peak, a little
+/// before leaves it where levels lie closer.
+const REACH: Reach = Reach { first: -145.0, step: 5.0, count: 12, mirrored: true };
+
+impl Encode<18, 32> for Iq4Nl {
+    fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 18]) {
+        let d = put_f16(block, 0, scale(x, w, level, REACH));
+        let inverse = inverse(d);
+        put_nibbles(&mut block[2..], &x.map(|v| code(v * inverse)));
+    }
+}
+
+impl Encode<136, 256> for Iq4Xs {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 136]) {
+        let (x, w) = (grouped::<32, 8>(x), grouped::<32, 8>(w));
+        let fit = Scaled::fit(&x, &w, level, REACH, [-32.0, 31.0]);
+        put_f16(block, 0, fit.d);
+        block[2..8].fill(0);
+        for (g, x) in x.iter().enumerate() {
+            let inverse = inverse(fit.group(g));
+            put_nibbles(&mut block[8 + 16 * g..], &x.map(|v| code(v * inverse)));
+            let scale = (fit.scales[g] + 32.0) as u8;
+            block[2 + g / 4] |= (scale >> 4) << (2 * (g % 4));
+            block[4 + g / 2] |= (scale & 15) << (4 * (g % 2));
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! Types of one to two bits: TQ1_0 and TQ2_0 for models trained with ternary weights, Q1_0 with
 //! signs alone, Q2_0 with four levels.
 
-use crate::codec::{Decode, f16_at};
+use crate::codec::{Decode, Encode, f16_at, put_f16};
+use crate::fit::{Reach, integer_level, scale, sums};
+use crate::superblock::scale_codes;
 
 /// The digit at `place` (0 is the first) of a byte that holds five base-3 digits as the
 /// fraction `byte / 256`: multiplying by 3 moves one digit before the point.
@@ -72,6 +74,80 @@ impl Decode<18, 64> for Q2_0 {
         for (i, y) in out.iter_mut().enumerate() {
             let code = block[2 + i / 4] >> (i % 4 * 2) & 3;
             *y = (f32::from(code) - 1.0) * d;
+        }
+    }
+}
+
+/// The scale of least weighted squared error for `x ~ scale * {-1, 0, 1}`.
+///
+/// For any scale the values stored as +-1 are those above half of it, so it is enough to look
+/// at the values from the largest down and stop where the most is explained.
+fn ternary_scale(x: &[f32; 256], w: &[f32; 256]) -> f32 {
+    let mut sorted: [(f32, f32); 256] = std::array::from_fn(|i| (x[i].abs(), w[i]));
+    sorted.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1)));
+    let (mut sum, mut weight) = (0.0, 0.0);
+    let (mut best, mut gain) = (0.0, 0.0);
+    for (magnitude, w) in sorted {
+        sum += f64::from(w) * f64::from(magnitude);
+        weight += f64::from(w);
+        if sum * sum / weight > gain {
+            (best, gain) = (sum / weight, sum * sum / weight);
+        }
+    }
+    best as f32
+}
+
+/// Stores the ternary scale at `at` and returns the codes 0, 1 and 2.
+fn put_ternary<const N: usize>(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; N], at: usize) -> [u8; 256] {
+    let d = put_f16(block, at, ternary_scale(x, w));
+    scale_codes(x, d, [-1.0, 1.0])
+}
+
+impl Encode<54, 256> for Tq1_0 {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 54]) {
+        let codes = put_ternary(x, w, block, 52);
+        for (first, len, digits, start) in Tq1_0::RUNS {
+            for m in 0..len {
+                // Always five digits, so that the first is the most significant.
+                let digit = |n| if n < digits { u16::from(codes[start + n * len + m]) } else { 0 };
+                let number = (0..5).fold(0, |number, n| number * 3 + digit(n));
+                // Rounded up, so that multiplying by 3 brings the digits back.
+                block[first + m] = (number * 256).div_ceil(243) as u8;
+            }
+        }
+    }
+}
+
+impl Encode<66, 256> for Tq2_0 {
+    fn encode(x: &[f32; 256], w: &[f32; 256], block: &mut [u8; 66]) {
+        let codes = put_ternary(x, w, block, 64);
+        block[..64].fill(0);
+        for (i, code) in codes.into_iter().enumerate() {
+            block[i / 128 * 32 + i % 32] |= code << (i / 32 % 4 * 2);
+        }
+    }
+}
+
+impl Encode<18, 128> for Q1_0 {
+    /// The best scale for signs alone is the mean magnitude.
+    fn encode(x: &[f32; 128], w: &[f32; 128], block: &mut [u8; 18]) {
+        let [sum, weight] = sums::<2, 128>(|i| [w[i] * x[i].abs(), w[i]]);
+        put_f16(block, 0, sum / weight);
+        for (byte, x) in block[2..].iter_mut().zip(x.as_chunks::<8>().0) {
+            *byte = x.iter().rev().fold(0, |bits, &v| bits << 1 | u8::from(v >= 0.0));
+        }
+    }
+}
+
+impl Encode<18, 64> for Q2_0 {
+    fn encode(x: &[f32; 64], w: &[f32; 64], block: &mut [u8; 18]) {
+        // From the peak at the far end of the range to well beyond the near one.
+        let reach = Reach { first: 0.6, step: 0.15, count: 16, mirrored: true };
+        let d = scale(x, w, |v| integer_level(v, -1.0, 2.0), reach);
+        let d = put_f16(block, 0, d);
+        let codes = scale_codes(x, d, [-1.0, 2.0]);
+        for (byte, codes) in block[2..].iter_mut().zip(codes.as_chunks::<4>().0) {
+            *byte = codes.iter().rev().fold(0, |bits, code| bits << 2 | code);
         }
     }
 }
