@@ -8,8 +8,8 @@ use crate::tensors::{self, ENTRY_BYTES_MIN, Section, TableReader, TensorInfo, ch
 use crate::value::{Array, Value, ValueKind};
 use crate::{DEFAULT_ALIGNMENT, MAGIC, split};
 
-/// Smallest key-value pair: key length, a one-byte key, type, a one-byte value.
-const PAIR_BYTES_MIN: u64 = 8 + 1 + 4 + 1;
+/// Smallest key-value pair: key length, type, a one-byte value.
+const PAIR_BYTES_MIN: u64 = 8 + 4 + 1;
 
 /// A parsed model file, or all parts of a split one, with the bytes it was parsed from.
 ///
@@ -162,7 +162,7 @@ impl Part {
         let section = Section { start, alignment, file_end, part: index };
         let layout = tensors::place(&mut tensors, &section)?;
         let mut warnings = layout.warnings;
-        warnings.extend(trailing(bytes, end, layout.end, &section)?);
+        warnings.extend(trailing(bytes, layout.end.unwrap_or(end), &section)?);
         Ok(Self { version: header.version, alignment, metadata, tensors, warnings })
     }
 }
@@ -342,8 +342,10 @@ fn read_array(cursor: &mut Cursor<'_>, key: &str, limits: &Limits) -> Result<Arr
         ValueKind::Bool => {
             let bytes = items(1)?;
             let start = count_at + 8;
-            let truths = (start..).zip(bytes).map(|(offset, byte)| read_bool(*byte, key, offset));
-            Array::Bool(truths.collect::<Result<_, _>>()?)
+            for (offset, byte) in (start..).zip(bytes) {
+                read_bool(*byte, key, offset)?;
+            }
+            Array::Bool(bytes.iter().map(|byte| *byte == 1).collect())
         }
         ValueKind::String => {
             // Every string has at least its length field, which bounds the count by the file.
@@ -366,7 +368,12 @@ fn read_strings(cursor: &mut Cursor<'_>, key: &str, count: u64, limits: &Limits)
     for _ in 0..count {
         element(&mut ahead, key, limits)?;
     }
-    (0..count).map(|_| element(cursor, key, limits).map(Box::from)).collect()
+    // The strings were seen, so their number is that of something in memory.
+    let mut strings = Vec::with_capacity(count as usize);
+    for _ in 0..count {
+        strings.push(element(cursor, key, limits)?.into());
+    }
+    Ok(strings)
 }
 
 fn element<'a>(cursor: &mut Cursor<'a>, key: &str, limits: &Limits) -> Result<&'a [u8], GgufError> {
@@ -414,16 +421,13 @@ fn refuse_early_end(cursor: &Cursor<'_>, header: &Header, limits: &Limits) -> Re
     Ok(())
 }
 
-/// Bytes after the last tensor: padding is expected, a second file is an error, others are worth a word.
-fn trailing(bytes: &[u8], header_end: u64, data_end: u64, section: &Section) -> Result<Option<GgufWarning>, GgufError> {
-    // Without tensors nothing need follow the header, not even padding.
-    let end = data_end.min(section.file_end).max(header_end);
-    let padded_end = tensors::padded(data_end - section.start, section.alignment)
-        .and_then(|used| section.start.checked_add(used))
-        .unwrap_or(u64::MAX);
-    for offset in [header_end, end, padded_end] {
+/// Bytes after the last used one: padding is expected, a second file is an error, others are worth a word.
+fn trailing(bytes: &[u8], end: u64, section: &Section) -> Result<Option<GgufWarning>, GgufError> {
+    let padded_end = tensors::padded(end, section.alignment).unwrap_or(u64::MAX);
+    // Writers differ in whether they pad the last tensor, so a second file may begin at either place.
+    for offset in [end, padded_end] {
         let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
-        if offset >= end && rest.starts_with(&MAGIC) {
+        if rest.starts_with(&MAGIC) {
             return Err(GgufError::InconsistentSplit { offset });
         }
     }

@@ -9,8 +9,9 @@ use crate::limits::Limits;
 /// Sizes stay within what a signed 64-bit number holds, as in every other reader of the format.
 pub(crate) const SIZE_MAX: u64 = i64::MAX as u64;
 
-/// Smallest entry: name length, a one-byte name, dimension count, one dimension, type, offset.
-pub(crate) const ENTRY_BYTES_MIN: u64 = 8 + 1 + 4 + 8 + 4 + 8;
+/// Smallest entry: name length, dimension count, type, offset. A sound one also has a name and a
+/// dimension; the lower bound leaves it to the entry's own checks to say that they are missing.
+pub(crate) const ENTRY_BYTES_MIN: u64 = 8 + 4 + 4 + 8;
 
 /// Numbers that were assigned to layouts no longer written, or never stored in files.
 const KNOWN_UNSUPPORTED: [(u32, &str); 8] = [
@@ -192,8 +193,8 @@ pub(crate) struct Section {
 
 /// What the bytes of the data section that no tensor uses look like.
 pub(crate) struct Layout {
-    /// One past the last tensor's last byte; the section's start when there is none.
-    pub(crate) end: u64,
+    /// One past the last tensor's last byte.
+    pub(crate) end: Option<u64>,
     pub(crate) warnings: Vec<GgufWarning>,
 }
 
@@ -216,10 +217,7 @@ pub(crate) fn place(tensors: &mut [TensorInfo], section: &Section) -> Result<Lay
             });
         }
     }
-    Ok(Layout {
-        end: order.last().map_or(section.start, |last| last.end()),
-        warnings: gaps(&order, section).into_iter().collect(),
-    })
+    Ok(Layout { end: order.last().map(|last| last.end()), warnings: gaps(&order, section).into_iter().collect() })
 }
 
 fn absolute(tensor: &TensorInfo, section: &Section) -> Result<u64, GgufError> {

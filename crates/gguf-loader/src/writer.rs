@@ -7,7 +7,7 @@ use rocmforge_quant::GgmlType;
 use crate::error::GgufError;
 use crate::metadata::Metadata;
 use crate::reader::Preamble;
-use crate::tensors::{TensorInfo, padded, tensor_bytes};
+use crate::tensors::{TensorInfo, index_by_name, padded, tensor_bytes};
 use crate::value::{Array, Value};
 use crate::{DEFAULT_ALIGNMENT, Limits, MAGIC};
 
@@ -105,6 +105,7 @@ impl Writer {
                 end.ok_or_else(|| GgufError::SizeOverflow { name: name.clone(), dims: dims.clone(), total: offset })?;
         }
         let Preamble { tensors, .. } = Preamble::read(&header, &Limits::default())?;
+        index_by_name(&tensors)?;
         Ok((alignment, tensors, header))
     }
 }
