@@ -24,9 +24,9 @@ pub fn dequantize(ty: GgmlType, bytes: &[u8], out: &mut [f32]) -> Result<(), Qua
 /// an importance matrix: the mean square of the activations that meet the column), which has
 /// `row_len` entries if given. The result depends on nothing but the arguments.
 ///
-/// Values beyond the range of a block become the largest it can hold, and values too small for
-/// its scale become 0. The plain floats F32, F16, BF16 and F64 keep NaN and infinities; every
-/// other type refuses them.
+/// Values beyond the range of a block become the largest it can hold (and magnitudes above 1e10
+/// count as 1e10), values too small for its scale become 0. The plain floats F32, F16, BF16 and
+/// F64 keep NaN and infinities; every other type refuses them.
 ///
 /// # Errors
 /// [`QuantError::NoQuantizer`] for types that are only read; [`QuantError::PartialBlock`],

@@ -13,15 +13,26 @@ use crate::codec::{TINY, inverse};
 /// Nearest integer, ties to even, for magnitudes below 2^22: adding and subtracting 1.5 * 2^23
 /// leaves no room for a fraction. Unlike `f32::round` this is two instructions everywhere.
 #[inline(always)]
-pub(crate) fn nearest(v: f32) -> f32 {
-    const SHIFT: f32 = 12_582_912.0;
+fn nearest(v: f32) -> f32 {
     (v + SHIFT) - SHIFT
+}
+
+const SHIFT: f32 = 12_582_912.0;
+
+/// The integer nearest to `v`, kept within -128 to 127, as a two's complement byte: the sum
+/// above has it in its lowest bits.
+#[inline(always)]
+pub(crate) fn nearest_byte(v: f32) -> u8 {
+    let v = if v > -128.0 { v } else { -128.0 };
+    ((if v < 127.0 { v } else { 127.0 }) + SHIFT).to_bits() as u8
 }
 
 /// The level nearest to `v` among the integers from `lo` to `hi`.
 #[inline(always)]
 pub(crate) fn integer_level(v: f32, lo: f32, hi: f32) -> f32 {
-    nearest(v.max(lo).min(hi))
+    // Comparisons rather than `max` and `min`, whose care for NaN costs three instructions each.
+    let v = if v > lo { v } else { lo };
+    nearest(if v < hi { v } else { hi })
 }
 
 /// `K` sums over `N` terms, `N` a multiple of 8.
@@ -30,6 +41,7 @@ pub(crate) fn sums<const K: usize, const N: usize>(term: impl Fn(usize) -> [f32;
     const { assert!(N.is_multiple_of(8)) };
     let mut lanes = [[0.0; 8]; K];
     for start in (0..N).step_by(8) {
+        #[expect(clippy::needless_range_loop, reason = "eight lanes side by side become one vector")]
         for lane in 0..8 {
             let values = term(start + lane);
             for k in 0..K {
@@ -106,7 +118,8 @@ fn solve_scale<const N: usize>(x: &[f32; N], w: &[f32; N], level: impl Fn(f32) -
         let wq = w[i] * q;
         [wq * x[i], wq * q]
     });
-    if qq > 0.0 { Explained { scale: xq / qq, gain: xq * xq / qq } } else { Explained { scale: 0.0, gain: 0.0 } }
+    let scale = if qq > 0.0 { xq / qq } else { 0.0 };
+    Explained { scale, gain: scale * xq }
 }
 
 /// Weighted squared error of `x ~ d * level(x / d)`.
@@ -192,12 +205,16 @@ impl<'a, const N: usize> Lines<'a, N> {
             let wq = self.w[i] * q;
             [wq, wq * q, wq * self.x[i]]
         });
-        let det = self.sum_w * sum_qq - sum_q * sum_q;
-        if det.is_nan() || det <= 0.0 {
+        if sum_qq <= 0.0 {
             return false;
         }
-        let mut scale = (self.sum_w * sum_qx - self.sum_x * sum_q) / det;
-        let mut min = (sum_qq * self.sum_x - sum_q * sum_qx) / det;
+        // Equal codes determine no line; then it goes through the lowest value.
+        let (mut scale, mut min) = (sum_qx / sum_qq, 0.0);
+        let det = self.sum_w * sum_qq - sum_q * sum_q;
+        if det > 1e-6 * self.sum_w * sum_qq {
+            scale = (self.sum_w * sum_qx - self.sum_x * sum_q) / det;
+            min = (sum_qq * self.sum_x - sum_q * sum_qx) / det;
+        }
         if min > self.ceiling {
             min = self.ceiling;
             scale = (sum_qx - min * sum_q) / sum_qq;
@@ -225,4 +242,49 @@ pub(crate) fn affine_error<const N: usize>(x: &[f32; N], w: &[f32; N], top: f32,
         [w[i] * e * e]
     });
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Values without a pattern the searches could know.
+    fn noise(i: usize) -> f32 {
+        ((i * 7919 + 13) % 1009) as f32 / 504.5 - 1.0
+    }
+
+    #[test]
+    fn no_scale_of_a_dense_scan_is_much_better() {
+        let x: [f32; 32] = std::array::from_fn(|i| noise(i) * noise(i + 40));
+        let w = [1.0; 32];
+        let level = |v| integer_level(v, -8.0, 7.0);
+        let reach = Reach { first: -9.2, step: 0.15, count: 16, mirrored: true };
+        let found = scale_error(&x, &w, level, scale(&x, &w, level, reach));
+        for i in -4000..4000 {
+            let other = scale_error(&x, &w, level, i as f32 * 1e-4);
+            assert!(found <= other * 1.02, "{i}: {other} against {found}");
+        }
+    }
+
+    #[test]
+    fn a_line_is_found_again() {
+        let x: [f32; 32] = std::array::from_fn(|i| (i * 5 % 16) as f32 * 0.25 - 1.5);
+        let reach = Reach { first: 14.0, step: 0.15, count: 16, mirrored: false };
+        for below_zero in [false, true] {
+            let line = affine(&x, &[1.0; 32], 15.0, below_zero, reach);
+            assert!((line.scale - 0.25).abs() < 1e-5 && (line.min + 1.5).abs() < 1e-5, "{} {}", line.scale, line.min);
+        }
+        let above: [f32; 32] = x.map(|v| v + 9.0);
+        assert!(affine(&above, &[1.0; 32], 15.0, false, reach).min > 7.0);
+        assert!(affine(&above, &[1.0; 32], 15.0, true, reach).min <= 0.0);
+    }
+
+    #[test]
+    fn nearest_is_rounding_with_ties_to_even() {
+        for i in -4000..4000 {
+            let v = i as f32 * 0.125;
+            assert_eq!(nearest(v), v.round_ties_even(), "{v}");
+            assert_eq!(nearest_byte(v) as i8, v.clamp(-128.0, 127.0).round_ties_even() as i8, "{v}");
+        }
+    }
 }

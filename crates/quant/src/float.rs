@@ -5,26 +5,25 @@
 
 use half::{bf16, f16};
 
-use crate::codec::Decode;
+use crate::codec::{Decode, widen};
 
 /// Defines a type whose block is one little-endian number.
 macro_rules! plain {
-    ($(#[$doc:meta])* $name:ident, $bytes:literal, $read:expr) => {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, |$b:ident| $value:expr) => {
         $(#[$doc])*
         pub(crate) struct $name;
 
         impl Decode<$bytes, 1> for $name {
             #[inline(always)]
-            fn decode(block: &[u8; $bytes], out: &mut [f32; 1]) {
-                let read: fn([u8; $bytes]) -> f32 = $read;
-                out[0] = read(*block);
+            fn decode(&$b: &[u8; $bytes], out: &mut [f32; 1]) {
+                out[0] = $value;
             }
         }
     };
 }
 
-plain!(/** IEEE 754 binary32. */ F32, 4, f32::from_le_bytes);
-plain!(/** IEEE 754 binary16. */ F16, 2, |b| f16::from_le_bytes(b).to_f32());
+plain!(/** IEEE 754 binary32. */ F32, 4, |b| f32::from_le_bytes(b));
+plain!(/** IEEE 754 binary16. */ F16, 2, |b| widen(u16::from_le_bytes(b)));
 plain!(/** The upper half of a binary32. */ Bf16, 2, |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16));
 plain!(/** IEEE 754 binary64, rounded. */ F64, 8, |b| f64::from_le_bytes(b) as f32);
 plain!(/** Signed 8-bit integer. */ I8, 1, |b| f32::from(i8::from_le_bytes(b)));

@@ -377,3 +377,24 @@ const IQ1_PACKED: [u16; 2048] = [
     0xa919, 0xa921, 0xa925, 0xa941, 0xa950, 0xa955, 0xa95a, 0xa961, 0xa966, 0xa969, 0xa990, 0xa996, 0xaa00, 0xaa02, 0xaa08, 0xaa0a,
     0xaa20, 0xaa22, 0xaa28, 0xaa2a, 0xaa51, 0xaa54, 0xaa56, 0xaa80, 0xaa82, 0xaa88, 0xaa8a, 0xaa95, 0xaaa0, 0xaaa2, 0xaaa8, 0xaaaa,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn points_differ_and_signs_are_even() {
+        fn distinct<T: Ord + Copy>(grid: &[T]) -> bool {
+            let mut sorted = grid.to_vec();
+            sorted.sort_unstable();
+            sorted.dedup();
+            sorted.len() == grid.len()
+        }
+        assert!(distinct(&IQ2_XXS_GRID) && distinct(&IQ2_XS_GRID) && distinct(&IQ2_S_GRID));
+        assert!(distinct(&IQ3_XXS_GRID) && distinct(&IQ3_S_GRID) && distinct(&IQ1_GRID));
+        for seven in 0..=255 {
+            assert_eq!(even_signs(seven).count_ones() % 2, 0);
+            assert_eq!(even_signs(seven) & 0x7f, seven & 0x7f);
+        }
+    }
+}

@@ -4,9 +4,7 @@
 //! Reading only: choosing the points needs a neighbour search over the codebook and, below
 //! three bits, an importance matrix to be of use.
 
-use half::f16;
-
-use crate::codec::{Decode, f16_at, u16_at, u32_at};
+use crate::codec::{Decode, f16_at, u16_at, u32_at, widen};
 use crate::iq_grids::{IQ1_GRID, IQ2_S_GRID, IQ2_XS_GRID, IQ2_XXS_GRID, IQ3_S_GRID, IQ3_XXS_GRID, even_signs};
 
 /// How far the points of IQ1 are moved from the integers.
@@ -158,7 +156,7 @@ impl Decode<56, 256> for Iq1M {
     fn decode(block: &[u8; 56], out: &mut [f32; 256]) {
         let words = [48, 50, 52, 54].map(|at| u16_at(block, at));
         let bits = words.iter().rev().fold(0, |bits, word| bits << 4 | word >> 12);
-        let d = f16::from_bits(bits).to_f32();
+        let d = widen(bits);
         for (i, y) in out.chunks_exact_mut(8).enumerate() {
             let scale = d * f32::from(2 * (words[i / 8] >> (3 * (i / 2 % 4)) & 7) + 1);
             let nibble = block[32 + i / 2] >> (4 * (i % 2));

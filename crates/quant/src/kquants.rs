@@ -276,3 +276,20 @@ impl Encode<210, 256> for Q6K {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_scales_come_back() {
+        for seed in 0..64u32 {
+            let six = |i: usize| ((seed as usize * 37 + i * 29) % 64) as f32;
+            let (scales, mins) = (std::array::from_fn(six), std::array::from_fn(|i| six(i + 8)));
+            let (s, m) = q4_k_scales_mins(&pack_scales_mins(&scales, &mins));
+            assert_eq!((s.map(f32::from), m.map(f32::from)), (scales, mins));
+            let signed = std::array::from_fn(|i| six(i) - 32.0);
+            assert_eq!(q3_k_scales(&pack_q3_k_scales(&signed)).map(f32::from), signed);
+        }
+    }
+}

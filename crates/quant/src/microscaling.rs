@@ -155,3 +155,41 @@ impl Encode<36, 64> for Nvfp4 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_four_bit_float_is_found() {
+        for i in -1500..1500 {
+            let v = i as f32 * 0.01;
+            let distance = |l: f32| (v - l).abs();
+            let least = E2M1_VALUES_X2.map(|l| distance(f32::from(l))).into_iter().fold(f32::MAX, f32::min);
+            assert_eq!(distance(e2m1_level(v)), least, "{v}");
+            assert_eq!(f32::from(E2M1_VALUES_X2[usize::from(e2m1_code(v))]), e2m1_level(v), "{v}");
+        }
+    }
+
+    #[test]
+    fn scale_bytes_are_powers_of_two() {
+        for byte in 0..255u8 {
+            let expected = 2f64.powi(i32::from(byte) - 127);
+            assert_eq!(f64::from(e8m0_to_f32(byte)), expected);
+            assert_eq!(f64::from(e8m0_to_f32_half(byte)), expected / 2.0);
+        }
+    }
+
+    #[test]
+    fn small_floats_follow_their_definition() {
+        for byte in 0..0x7fu8 {
+            let (e, m) = (i32::from(byte >> 3), f64::from(byte & 7) / 8.0);
+            let expected = if e == 0 { m * 2f64.powi(-6) } else { (1.0 + m) * 2f64.powi(e - 7) };
+            assert_eq!(f64::from(ue4m3_to_f32(byte)), expected, "{byte:#x}");
+            assert_eq!(ue4m3_floor(ue4m3_to_f32(byte)), byte);
+            assert_eq!(ue4m3_floor(ue4m3_to_f32(byte) * 1.001), byte);
+        }
+        assert_eq!((ue4m3_to_f32(0x7e), ue4m3_to_f32(0x7f)), (448.0, 0.0));
+        assert_eq!(ue4m3_floor(f32::MAX), 0x7e);
+    }
+}

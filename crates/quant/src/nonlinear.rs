@@ -1,7 +1,7 @@
 //! IQ4_NL and IQ4_XS: four-bit codes for sixteen levels that lie closer together around zero.
 
 use crate::codec::{Decode, Encode, f16_at, inverse, put_f16, u16_at};
-use crate::fit::{Reach, nearest, scale};
+use crate::fit::{Reach, nearest_byte, scale};
 use crate::legacy::put_nibbles;
 use crate::superblock::{Scaled, grouped};
 
@@ -45,14 +45,16 @@ fn levels(codes: &[u8], scale: f32, out: &mut [f32; 32]) {
     }
 }
 
-/// The code whose level is nearest to `i - 128`, for `i` from 0 to 255. Halfway points between
-/// levels are multiples of one half, so rounding to an integer first changes nothing.
+/// The code whose level is nearest to an integer from -128 to 127, given as a two's complement
+/// byte. Halfway points between levels are multiples of one half, so rounding to an integer
+/// first changes nothing.
 static NEAREST_CODE: [u8; 256] = {
     let mut codes = [0; 256];
     let mut i = 0;
     while i < 256 {
+        let v = i as u8 as i8 as i32;
         let mut code = 0;
-        while code < 15 && 2 * (i as i32 - 128) > IQ4_NL_VALUES[code] as i32 + IQ4_NL_VALUES[code + 1] as i32 {
+        while code < 15 && 2 * v > IQ4_NL_VALUES[code] as i32 + IQ4_NL_VALUES[code + 1] as i32 {
             code += 1;
         }
         codes[i] = code as u8;
@@ -61,21 +63,32 @@ static NEAREST_CODE: [u8; 256] = {
     codes
 };
 
+/// The levels that belong to [`NEAREST_CODE`].
+static NEAREST_LEVEL: [f32; 256] = {
+    let mut levels = [0.0; 256];
+    let mut i = 0;
+    while i < 256 {
+        levels[i] = IQ4_NL_VALUES[NEAREST_CODE[i] as usize] as f32;
+        i += 1;
+    }
+    levels
+};
+
 /// The code of the level nearest to `v`.
 #[inline(always)]
 fn code(v: f32) -> u8 {
-    NEAREST_CODE[(nearest(v.clamp(-128.0, 127.0)) + 128.0) as usize & 255]
+    NEAREST_CODE[usize::from(nearest_byte(v))]
 }
 
 /// The level nearest to `v`.
 #[inline(always)]
 fn level(v: f32) -> f32 {
-    f32::from(IQ4_NL_VALUES[usize::from(code(v)) & 15])
+    NEAREST_LEVEL[usize::from(nearest_byte(v))]
 }
 
 /// The ends of the levels are -127 and 113; a little beyond them clips the peak, a little
 /// before leaves it where levels lie closer.
-const REACH: Reach = Reach { first: -145.0, step: 5.0, count: 12, mirrored: true };
+const REACH: Reach = Reach { first: -145.0, step: 7.0, count: 8, mirrored: true };
 
 impl Encode<18, 32> for Iq4Nl {
     fn encode(x: &[f32; 32], w: &[f32; 32], block: &mut [u8; 18]) {
@@ -97,6 +110,22 @@ impl Encode<136, 256> for Iq4Xs {
             let scale = (fit.scales[g] + 32.0) as u8;
             block[2 + g / 4] |= (scale >> 4) << (2 * (g % 4));
             block[4 + g / 2] |= (scale & 15) << (4 * (g % 2));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_level_is_found() {
+        for i in -3000..3000 {
+            let v = i as f32 * 0.05;
+            let distance = |l: f32| (v - l).abs();
+            let least = IQ4_NL_VALUES.map(|l| distance(f32::from(l))).into_iter().fold(f32::MAX, f32::min);
+            assert_eq!(distance(level(v)), least, "{v}");
+            assert_eq!(f32::from(IQ4_NL_VALUES[usize::from(code(v))]), level(v), "{v}");
         }
     }
 }

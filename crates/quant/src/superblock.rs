@@ -8,7 +8,7 @@
 use half::f16;
 
 use crate::codec::inverse;
-use crate::fit::{Affine, Reach, affine, affine_error, integer_level, nearest, scale, scale_error, sums};
+use crate::fit::{Affine, Reach, affine, affine_error, integer_level, scale, scale_error, sums};
 
 /// How often integers and shared scales are improved in turn.
 const ROUNDS: usize = 2;
@@ -206,5 +206,5 @@ pub(crate) fn line_codes<const L: usize>(x: &[f32; L], line: Affine, top: f32) -
 #[inline(always)]
 pub(crate) fn scale_codes<const L: usize>(x: &[f32; L], d: f32, [lo, hi]: [f32; 2]) -> [u8; L] {
     let inverse = inverse(d);
-    x.map(|v| (nearest((v * inverse).clamp(lo, hi)) - lo) as u8)
+    x.map(|v| (integer_level(v * inverse, lo, hi) - lo) as u8)
 }

@@ -11,7 +11,7 @@ use crate::superblock::scale_codes;
 fn trit(byte: u8, place: usize) -> u8 {
     const POW3: [u8; 5] = [1, 3, 9, 27, 81];
     let fraction = byte.wrapping_mul(POW3[place]);
-    (u16::from(fraction) * 3 >> 8) as u8
+    ((u16::from(fraction) * 3) >> 8) as u8
 }
 
 /// 1.6875 bits a value: 48 bytes of five base-3 digits at 0; 4 bytes of four digits at 48; f16
@@ -148,6 +148,32 @@ impl Encode<18, 64> for Q2_0 {
         let codes = scale_codes(x, d, [-1.0, 2.0]);
         for (byte, codes) in block[2..].iter_mut().zip(codes.as_chunks::<4>().0) {
             *byte = codes.iter().rev().fold(0, |bits, code| bits << 2 | code);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_of_five_digits_comes_back() {
+        for number in 0..243u16 {
+            let byte = (number * 256).div_ceil(243) as u8;
+            let digits: Vec<u8> = (0..5).map(|place| trit(byte, place)).collect();
+            let expected: Vec<u8> = [81, 27, 9, 3, 1].iter().map(|p| (number / p % 3) as u8).collect();
+            assert_eq!(digits, expected);
+        }
+    }
+
+    #[test]
+    fn the_ternary_scale_is_the_best_one() {
+        let x: [f32; 256] = std::array::from_fn(|i| ((i * 7919 % 256) as f32 - 128.0) / 100.0);
+        let w: [f32; 256] = std::array::from_fn(|i| 1.0 + (i % 3) as f32);
+        let error = |d: f32| crate::fit::scale_error(&x, &w, |v| integer_level(v, -1.0, 1.0), d);
+        let best = error(ternary_scale(&x, &w));
+        for i in 1..400 {
+            assert!(best <= error(i as f32 * 0.005) * 1.00001, "{i}");
         }
     }
 }

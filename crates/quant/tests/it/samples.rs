@@ -85,6 +85,25 @@ fn samples_decode_bit_for_bit() {
     }
 }
 
+/// The other implementation had random column weights to follow, this crate has none; it may use
+/// that freedom, but must not be the worse of the two.
+#[test]
+fn quantizers_are_at_least_as_close_as_the_samples() {
+    let source = source();
+    for (ty, _, error) in SAMPLES {
+        if ty.spec().quantize.is_none() {
+            continue;
+        }
+        let mut blocks = vec![0; ty.row_bytes(source.len()).unwrap()];
+        quantize(ty, &source, ROW_LEN, None, &mut blocks).unwrap();
+        let mut found = vec![0.0; source.len()];
+        dequantize(ty, &blocks, &mut found).unwrap();
+        let measured = nmse(&source, &found);
+        println!("{ty:8} {measured:.3e}, sample {error:.3e}, ratio {:.3}", measured / error);
+        assert!(measured <= error * 1.0002, "{ty}: {measured:.4e} instead of {error:.4e}");
+    }
+}
+
 #[test]
 fn plain_halves_are_written_bit_for_bit() {
     let source = source();
