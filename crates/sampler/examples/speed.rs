@@ -1,4 +1,5 @@
-//! Prints the median time of one step over a vocabulary of 151,936 tokens.
+//! Prints the time of one step over a vocabulary of 151,936 tokens: the fastest of many,
+//! which is what an idle machine takes, and the median.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,7 @@ fn row(step: usize, sharp: usize) -> Vec<f32> {
     logits
 }
 
-fn median(name: &str, mut step: impl FnMut(usize) -> Result<(), SamplerError>) -> Result<(), SamplerError> {
+fn time(name: &str, mut step: impl FnMut(usize) -> Result<(), SamplerError>) -> Result<(), SamplerError> {
     let mut times = Vec::with_capacity(STEPS);
     for i in 0..STEPS {
         let start = Instant::now();
@@ -34,14 +35,15 @@ fn median(name: &str, mut step: impl FnMut(usize) -> Result<(), SamplerError>) -
     }
     times.sort_unstable();
     let micros = |d: Duration| d.as_secs_f64() * 1e6;
-    println!("{name:<58} {:>8.0} us  (p95 {:>6.0})", micros(times[STEPS / 2]), micros(times[STEPS * 95 / 100]));
+    let (fastest, median) = (micros(times[0]), micros(times[STEPS / 2]));
+    println!("{name:<58} {fastest:>8.0} us  (median {median:>6.0})");
     Ok(())
 }
 
 fn chain(name: &str, params: SamplingParams, rows: &[Vec<f32>]) -> Result<(), SamplerError> {
     let mut sampler = Sampler::new(SamplingParams { seed: Some(1), ..params }, VOCAB)?;
     sampler.accept_prompt(&(0..4096).map(|i| i * 37 % 5000).collect::<Vec<_>>());
-    median(name, |i| sampler.sample(&rows[i % rows.len()]).map(drop))
+    time(name, |i| sampler.sample(&rows[i % rows.len()]).map(drop))
 }
 
 fn main() -> Result<(), SamplerError> {
@@ -49,7 +51,7 @@ fn main() -> Result<(), SamplerError> {
     let flat: Vec<_> = (0..8).map(|i| row(i, 0)).collect();
     let base = SamplingParams::default;
     let usual = || SamplingParams { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.05, ..base() };
-    median("greedy()", |i| rocmforge_sampler::greedy(&peaked[i % 8]).map(drop))?;
+    time("greedy()", |i| rocmforge_sampler::greedy(&peaked[i % 8]).map(drop))?;
     chain("temperature 0", SamplingParams { temperature: 0.0, ..base() }, &peaked)?;
     chain("temperature 0.8, top_k 40, top_p 0.95, min_p 0.05", usual(), &peaked)?;
     chain("the same, flat logits", usual(), &flat)?;
@@ -67,5 +69,5 @@ fn main() -> Result<(), SamplerError> {
     let mut mask = TokenMask::none(VOCAB);
     (0..VOCAB as u32).filter(|t| t % 100 == 0).for_each(|t| mask.allow(t));
     let mut masked = Sampler::new(usual(), VOCAB)?;
-    median("usual, grammar mask of 1 in 100", |i| masked.sample_masked(&peaked[i % 8], Some(&mask)).map(drop))
+    time("usual, grammar mask of 1 in 100", |i| masked.sample_masked(&peaked[i % 8], Some(&mask)).map(drop))
 }

@@ -11,6 +11,7 @@ use crate::select::{Cut, Selector};
 /// vocabulary and stay.
 #[derive(Debug, Default)]
 pub(crate) struct Candidates {
+    /// The id of each candidate; longer than `logits`, whose length is that of the list.
     ids: Vec<TokenId>,
     /// One logit per candidate.
     pub logits: Vec<f32>,
@@ -104,30 +105,26 @@ impl Candidates {
     /// Keeps the candidates whose logit is at least `floor` and for which `keep(index,
     /// logit)` holds, in their order. `floor` lets whole chunks be skipped.
     pub fn retain(&mut self, floor: f32, keep: impl Fn(usize, f32) -> bool) {
-        if self.dense {
-            self.ids.clear();
+        let len = self.logits.len();
+        if self.ids.len() < len {
+            self.ids.resize(len, 0);
         }
         let mut kept = 0;
-        for start in (0..self.logits.len()).step_by(CHUNK) {
-            let end = (start + CHUNK).min(self.logits.len());
+        for start in (0..len).step_by(CHUNK) {
+            let end = (start + CHUNK).min(len);
             if math::max(&self.logits[start..end]) < floor {
                 continue;
             }
+            // Written first and counted after: where a cut keeps every other candidate, the
+            // processor would mispredict a branch every other time.
             for index in start..end {
                 let logit = self.logits[index];
-                if logit >= floor && keep(index, logit) {
-                    self.logits[kept] = logit;
-                    if self.dense {
-                        self.ids.push(index as TokenId);
-                    } else {
-                        self.ids[kept] = self.ids[index];
-                    }
-                    kept += 1;
-                }
+                self.ids[kept] = if self.dense { index as TokenId } else { self.ids[index] };
+                self.logits[kept] = logit;
+                kept += usize::from((logit >= floor) & keep(index, logit));
             }
         }
         self.logits.truncate(kept);
-        self.ids.truncate(kept);
         self.dense = false;
     }
 
@@ -175,9 +172,9 @@ mod tests {
         candidates.load(&logits);
         candidates.keep_from(6.0, 1);
         let expected: Vec<u32> = (0..200).filter(|i| i % 7 == 6).collect();
-        assert_eq!(candidates.ids, expected);
+        assert_eq!(candidates.ids[..candidates.len()], expected);
         candidates.keep_largest(3);
-        assert_eq!(candidates.ids, expected[..3]);
+        assert_eq!(candidates.ids[..candidates.len()], expected[..3]);
     }
 
     #[test]

@@ -97,13 +97,19 @@ pub(crate) fn scan(values: &[f32]) -> Scan {
         let mut high = [f32::NEG_INFINITY; LANES];
         let mut low = [f32::INFINITY; LANES];
         let mut bad = [0u32; LANES];
-        for part in chunk.chunks(LANES) {
+        let mut look = |lane: usize, v: f32| {
+            high[lane] = if v > high[lane] { v } else { high[lane] };
+            low[lane] = if v < low[lane] { v } else { low[lane] };
+            bad[lane] |= u32::from(v.is_nan() | (v == f32::INFINITY));
+        };
+        let (parts, tail) = chunk.as_chunks::<LANES>();
+        for part in parts {
             for (lane, &v) in part.iter().enumerate() {
-                high[lane] = if v > high[lane] { v } else { high[lane] };
-                low[lane] = if v < low[lane] { v } else { low[lane] };
-                // False for a NaN as well as for +inf.
-                bad[lane] |= u32::from(!(v <= f32::MAX));
+                look(lane, v);
             }
+        }
+        for (lane, &v) in tail.iter().enumerate() {
+            look(lane, v);
         }
         scan.broken |= bad.iter().any(|&b| b != 0);
         scan.has_neg_inf |= low.contains(&f32::NEG_INFINITY);

@@ -1,5 +1,8 @@
 //! The public behaviour of the sampler against definitions written down independently.
 
+// The helpers of tests may unwrap like the tests themselves.
+#![allow(clippy::unwrap_used)]
+
 mod allocation;
 mod behaviour;
 mod dry;
