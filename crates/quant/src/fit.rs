@@ -19,12 +19,11 @@ fn nearest(v: f32) -> f32 {
 
 const SHIFT: f32 = 12_582_912.0;
 
-/// The integer nearest to `v`, kept within -128 to 127, as a two's complement byte: the sum
-/// above has it in its lowest bits.
+/// The integer nearest to `v`, of a magnitude below 2^21, in the lowest 22 bits as two's
+/// complement: the sum above has it there.
 #[inline(always)]
-pub(crate) fn nearest_byte(v: f32) -> u8 {
-    let v = if v > -128.0 { v } else { -128.0 };
-    ((if v < 127.0 { v } else { 127.0 }) + SHIFT).to_bits() as u8
+pub(crate) fn nearest_bits(v: f32) -> u32 {
+    (v + SHIFT).to_bits()
 }
 
 /// The level nearest to `v` among the integers from `lo` to `hi`.
@@ -284,7 +283,7 @@ mod tests {
         for i in -4000..4000 {
             let v = i as f32 * 0.125;
             assert_eq!(nearest(v), v.round_ties_even(), "{v}");
-            assert_eq!(nearest_byte(v) as i8, v.clamp(-128.0, 127.0).round_ties_even() as i8, "{v}");
+            assert_eq!(nearest_bits(v) & 0x3f_ffff, v.round_ties_even() as i32 as u32 & 0x3f_ffff, "{v}");
         }
     }
 }

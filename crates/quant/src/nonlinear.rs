@@ -1,7 +1,7 @@
 //! IQ4_NL and IQ4_XS: four-bit codes for sixteen levels that lie closer together around zero.
 
 use crate::codec::{Decode, Encode, f16_at, inverse, put_f16, u16_at};
-use crate::fit::{Reach, nearest_byte, scale};
+use crate::fit::{Reach, nearest_bits, scale};
 use crate::legacy::put_nibbles;
 use crate::superblock::{Scaled, grouped};
 
@@ -45,16 +45,17 @@ fn levels(codes: &[u8], scale: f32, out: &mut [f32; 32]) {
     }
 }
 
-/// The code whose level is nearest to an integer from -128 to 127, given as a two's complement
-/// byte. Halfway points between levels are multiples of one half, so rounding to an integer
-/// first changes nothing.
-static NEAREST_CODE: [u8; 256] = {
-    let mut codes = [0; 256];
+/// The code of the level nearest to the values from `bin / 2` to `(bin + 1) / 2`, for bins from
+/// -256 to 255, given as 9 bits of two's complement. Halfway points between levels are multiples
+/// of one half, so all values of a bin have the same nearest level.
+static NEAREST_CODE: [u8; 512] = {
+    let mut codes = [0; 512];
     let mut i = 0;
-    while i < 256 {
-        let v = i as u8 as i8 as i32;
+    while i < 512 {
+        let bin = if i < 256 { i as i32 } else { i as i32 - 512 };
         let mut code = 0;
-        while code < 15 && 2 * v > IQ4_NL_VALUES[code] as i32 + IQ4_NL_VALUES[code + 1] as i32 {
+        // Twice the middle of the bin is `bin + 1/2`; twice the halfway point is a sum of levels.
+        while code < 15 && bin >= IQ4_NL_VALUES[code] as i32 + IQ4_NL_VALUES[code + 1] as i32 {
             code += 1;
         }
         codes[i] = code as u8;
@@ -64,26 +65,34 @@ static NEAREST_CODE: [u8; 256] = {
 };
 
 /// The levels that belong to [`NEAREST_CODE`].
-static NEAREST_LEVEL: [f32; 256] = {
-    let mut levels = [0.0; 256];
+static NEAREST_LEVEL: [f32; 512] = {
+    let mut levels = [0.0; 512];
     let mut i = 0;
-    while i < 256 {
+    while i < 512 {
         levels[i] = IQ4_NL_VALUES[NEAREST_CODE[i] as usize] as f32;
         i += 1;
     }
     levels
 };
 
+/// The bin of `v`. Between two bins either will do.
+#[inline(always)]
+fn bin(v: f32) -> usize {
+    let doubled = 2.0 * v - 0.5;
+    let doubled = if doubled > -256.0 { doubled } else { -256.0 };
+    nearest_bits(if doubled < 255.0 { doubled } else { 255.0 }) as usize & 511
+}
+
 /// The code of the level nearest to `v`.
 #[inline(always)]
 fn code(v: f32) -> u8 {
-    NEAREST_CODE[usize::from(nearest_byte(v))]
+    NEAREST_CODE[bin(v)]
 }
 
 /// The level nearest to `v`.
 #[inline(always)]
 fn level(v: f32) -> f32 {
-    NEAREST_LEVEL[usize::from(nearest_byte(v))]
+    NEAREST_LEVEL[bin(v)]
 }
 
 /// The ends of the levels are -127 and 113; a little beyond them clips the peak, a little
