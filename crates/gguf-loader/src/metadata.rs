@@ -1,6 +1,7 @@
 //! The key-value section: insertion order, constant-time lookup, typed reads.
 
 use std::borrow::Cow;
+use std::num::NonZeroU64;
 
 use indexmap::IndexMap;
 
@@ -10,8 +11,8 @@ use crate::value::{Array, Value};
 #[derive(Debug, Clone)]
 struct Entry {
     value: Value,
-    /// Where the key begins in the file; `None` for a value inserted by hand.
-    offset: Option<u64>,
+    /// Where the key begins in the file, which is never its start; `None` for a value inserted by hand.
+    offset: Option<NonZeroU64>,
 }
 
 /// The keys and values of a file, in file order.
@@ -85,26 +86,26 @@ impl Metadata {
 
     /// Where `key` begins in the file, if it came from one.
     pub fn offset(&self, key: &str) -> Option<u64> {
-        self.entries.get(key)?.offset
+        self.entries.get(key)?.offset.map(NonZeroU64::get)
     }
 
     /// Adds a pair read at `offset`, and refuses a key that is there already.
     pub(crate) fn insert_new(&mut self, key: &str, value: Value, offset: u64) -> Result<(), GgufError> {
         match self.entries.entry(key.into()) {
             indexmap::map::Entry::Vacant(slot) => {
-                slot.insert(Entry { value, offset: Some(offset) });
+                slot.insert(Entry { value, offset: NonZeroU64::new(offset) });
                 Ok(())
             }
             indexmap::map::Entry::Occupied(slot) => Err(GgufError::DuplicateKey {
                 key: key.into(),
-                first: slot.get().offset.unwrap_or_default(),
+                first: slot.get().offset.map_or(0, NonZeroU64::get),
                 second: offset,
             }),
         }
     }
 
-    pub(crate) fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
+    pub(crate) fn with_capacity(keys: usize) -> Self {
+        Self { entries: IndexMap::with_capacity(keys) }
     }
 
     fn wrong_type(&self, key: &str, expected: &'static str, found: String) -> GgufError {

@@ -68,21 +68,19 @@ impl<B: AsRef<[u8]>> Gguf<B> {
         Self::assemble(parts, parsed)
     }
 
-    fn assemble(bytes: Vec<B>, mut parsed: Vec<Part>) -> Result<Self, GgufError> {
-        let mut tensors = Vec::new();
-        let mut warnings = Vec::new();
-        for part in &mut parsed {
-            tensors.append(&mut part.tensors);
-            warnings.append(&mut part.warnings);
-        }
-        for (index, part) in parsed.iter().enumerate() {
+    fn assemble(bytes: Vec<B>, parsed: Vec<Part>) -> Result<Self, GgufError> {
+        let mut parsed = parsed.into_iter().enumerate();
+        let Some((_, first)) = parsed.next() else {
+            return Err(split::no_parts());
+        };
+        // The first part's table is extended in place: for a whole file nothing is copied.
+        let Part { version, alignment, metadata, mut tensors, mut warnings } = first;
+        for (index, part) in parsed {
+            tensors.extend(part.tensors);
+            warnings.extend(part.warnings);
             warnings.extend(split::ignored_keys(index, &part.metadata));
         }
         let by_name = tensors::index_by_name(&tensors)?;
-        let Some(first) = parsed.into_iter().next() else {
-            return Err(split::no_parts());
-        };
-        let Part { version, alignment, metadata, .. } = first;
         Ok(Self { parts: bytes, version, alignment, metadata, tensors, by_name, warnings })
     }
 
@@ -245,14 +243,15 @@ fn check_count(
 }
 
 fn read_pairs(cursor: &mut Cursor<'_>, count: u64, limits: &Limits) -> Result<Metadata, GgufError> {
-    let mut metadata = Metadata::default();
+    // Bounded by the file, and below what growing by doubling would take on the way.
+    let most = count.min(cursor.remaining() / PAIR_BYTES_MIN);
+    let mut metadata = Metadata::with_capacity(usize::try_from(most).unwrap_or(0));
     for index in 0..count {
         let offset = cursor.offset();
         let key = read_key(cursor, index, limits)?;
         let value = read_value(cursor, key, limits)?;
         metadata.insert_new(key, value, offset)?;
     }
-    metadata.shrink();
     Ok(metadata)
 }
 

@@ -140,5 +140,5 @@ fn check_same(key: &str, first: &Part, part: &Part) -> Result<(), GgufError> {
 /// Says how many keys of a later part nobody will read.
 pub(crate) fn ignored_keys(part: usize, metadata: &Metadata) -> Option<GgufWarning> {
     let count = metadata.iter().filter(|(key, _)| !key.starts_with("split.")).count() as u64;
-    (part > 0 && count > 0).then_some(GgufWarning::IgnoredKeys { part, count })
+    (count > 0).then_some(GgufWarning::IgnoredKeys { part, count })
 }

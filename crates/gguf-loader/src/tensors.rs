@@ -75,14 +75,15 @@ impl<'l> TableReader<'l> {
 
     /// Reads `count` entries. Offsets are still those of the data section: [`place`] resolves them.
     pub(crate) fn read(mut self, cursor: &mut Cursor<'_>, count: u64) -> Result<Vec<TensorInfo>, GgufError> {
-        let mut tensors = Vec::new();
+        // An entry in memory is little larger than the smallest in a file, so this is bounded by the file.
+        let most = count.min(cursor.remaining() / ENTRY_BYTES_MIN);
+        let mut tensors = Vec::with_capacity(usize::try_from(most).unwrap_or(0));
         for index in 0..count {
             tensors.extend(self.entry(cursor, index)?);
         }
         if !self.unsupported.is_empty() {
             return Err(GgufError::UnsupportedType { tensors: self.unsupported });
         }
-        tensors.shrink_to_fit();
         Ok(tensors)
     }
 

@@ -1,10 +1,12 @@
 //! Value types, strings, arrays, and the typed reads of metadata.
 
+use std::time::{Duration, Instant};
+
 use rocmforge_gguf_loader::{Array, Gguf, GgufError, Limits, Metadata, Value, ValueKind};
 
 use crate::assert_error;
 use crate::build::{
-    ARRAY, BOOL, F32, File, I32, Raw, STRING, U8, U16, U32, U64, array_pair, pair, readable, refused, text_pair,
+    ARRAY, BOOL, F32, File, I32, Raw, STRING, U8, U16, U32, U64, array_pair, entry, pair, readable, refused, text_pair,
 };
 
 /// A file without tensors and with this one pair behind the sound ones.
@@ -289,6 +291,47 @@ fn memory_stays_in_proportion() {
     let lying = Raw::new().text("").u64(1 << 19).bytes(vec![0; 480_000]).0;
     let ratio = peak(&only(array_pair("a", STRING, 60_000, lying)).bytes());
     assert!(ratio < 0.05, "{ratio:.2} times a lying file");
+}
+
+/// Keys and tensors cost a fixed amount each, however short they are in the file; the limits on their
+/// numbers make it a fixed amount in all.
+#[test]
+fn memory_of_the_smallest_entries_is_bounded() {
+    let peak = |file: File| {
+        let bytes = file.bytes();
+        allocation_counter::measure(|| drop(Gguf::parse(bytes.as_slice()).unwrap())).bytes_max
+    };
+    let keys = (0..65_536).map(|key| pair(format!("{key:x}"), U8, [0])).collect();
+    let keys = peak(File { pairs: keys, ..File::default() });
+    assert!(keys < 65_536 * 120, "{keys}");
+    let entries = (0..131_072_u64).map(|index| entry(format!("{index:x}"), &[1], 24, index * 32));
+    let tensors = peak(File::with_entries(entries, 131_072 * 32));
+    assert!(tensors < 131_072 * 120, "{tensors}");
+    eprintln!("{} B a key, {} B a tensor", keys / 65_536, tensors / 131_072);
+}
+
+/// 150,000 tokens, scores, types and merges: the size of today's large vocabularies.
+#[test]
+fn large_vocabulary_is_read_at_once() {
+    const COUNT: u64 = 150_000;
+    let words = |suffix: &str| (0..COUNT).fold(Raw::new(), |raw, word| raw.text(format!("{word:x}{suffix}"))).0;
+    let bytes = only(array_pair("tokens", STRING, COUNT, words("ing")))
+        .with_pair(array_pair("merges", STRING, COUNT, words(" suffix")))
+        .with_pair(array_pair("scores", F32, COUNT, vec![0; 4 * COUNT as usize]))
+        .with_pair(array_pair("types", I32, COUNT, vec![0; 4 * COUNT as usize]))
+        .bytes();
+    let parse = |_| {
+        let start = Instant::now();
+        let gguf = Gguf::parse(bytes.as_slice()).unwrap();
+        let elapsed = start.elapsed();
+        assert_eq!(gguf.metadata().require_strings("merges").unwrap().len() as u64, COUNT);
+        elapsed
+    };
+    // The best of a few, as other tests run at the same time; unoptimised code gets its allowance.
+    let best = (0..5).map(parse).min().unwrap();
+    let allowed = if cfg!(debug_assertions) { 1500 } else { 100 };
+    assert!(best < Duration::from_millis(allowed), "{best:?}");
+    eprintln!("{} bytes parsed in {best:?}", bytes.len());
 }
 
 #[test]
