@@ -23,6 +23,17 @@ impl Net<'_> {
         Ok(window.filter(|&w| w > 0 && w < self.hp.context_length))
     }
 
+    /// Refuses a window where it would mean a variant of the architecture that is not supported.
+    pub(crate) fn refuse_window(&self, variant: &str) -> Result<(), ModelError> {
+        match self.optional_window()? {
+            None => Ok(()),
+            Some(_) => Err(ModelError::Unsupported {
+                key: self.source.key(keys::SLIDING_WINDOW.key),
+                reason: format!("{variant} is not supported"),
+            }),
+        }
+    }
+
     /// Which layers are local, that is, see only the window. `period` is the architecture's: the last layer of each
     /// `period` is global. A file may name another period, or say it layer by layer.
     pub(crate) fn local_layers(&self, period: usize) -> Result<Vec<bool>, ModelError> {

@@ -10,9 +10,9 @@ pub(crate) use moe::Moe;
 
 use rocmforge_program::{NormKind, ValueId, WeightId};
 
-use crate::ModelError;
 use crate::hparams::Dim;
 use crate::net::Net;
+use crate::{ModelError, keys};
 
 pub(crate) type Emitted = Result<ValueId, ModelError>;
 
@@ -24,6 +24,11 @@ impl Net<'_> {
         let (vocab, hidden) = (self.hp.vocab_size, self.hp.hidden_size);
         let table = self.matrix(EMBEDDING, vocab, hidden);
         self.ops.embed(table, scale)
+    }
+
+    /// Token embeddings times `sqrt(hidden)`, as Gemma has them.
+    pub(crate) fn embed_scaled(&mut self) -> ValueId {
+        self.embed((self.hp.hidden_size.size as f32).sqrt())
     }
 
     /// The model's kind of norm over whole rows, with `name.weight` and, for a layer norm that has one, `name.bias`.
@@ -60,5 +65,13 @@ impl Net<'_> {
         let weight = self.matrix(name, vocab, hidden);
         let bias = self.bias("output", vocab);
         Ok(self.ops.linear(x, weight, bias)?)
+    }
+
+    /// Logits within the bound that the file states, or else the architecture's; 0 is how a file says none.
+    pub(crate) fn bound_logits(&mut self, logits: ValueId, default: Option<f32>) -> Emitted {
+        match self.source.number(&keys::LOGIT_SOFTCAP)?.or(default) {
+            Some(cap) if cap > 0.0 => Ok(self.ops.softcap(logits, cap)),
+            _ => Ok(logits),
+        }
     }
 }

@@ -61,6 +61,13 @@ impl Moe {
         })
     }
 
+    /// Width of the experts that every token uses, taken as one; 0 when there are none.
+    pub(crate) fn shared_width(&self, source: &Source<'_>) -> Result<Dim, ModelError> {
+        const KEYS: &str = "expert_shared_count x expert_feed_forward_length";
+        let count = source.size(&keys::NUM_SHARED_EXPERTS)?.unwrap_or(0);
+        Ok(Dim::new(count * self.width.size, KEYS))
+    }
+
     fn experts(&self) -> Dim {
         Dim::new(self.route.experts, keys::NUM_EXPERTS.key)
     }

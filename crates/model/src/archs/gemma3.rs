@@ -1,0 +1,53 @@
+//! Gemma 3 (arXiv:2503.19786): five local layers, with a rotary base of their own, before each global one.
+
+use rocmforge_attention::RopePairing;
+use rocmforge_program::{Activation, NormKind};
+
+use super::ArchSpec;
+use crate::blocks::{Attention, Mlp, QkNorm};
+use crate::net::Net;
+use crate::rope::local_rope;
+use crate::source::Source;
+use crate::{Built, ModelError, keys};
+
+pub(super) const SPEC: ArchSpec = ArchSpec { name: "gemma3", description: "Gemma 3, text", build };
+
+fn build(source: &Source<'_>) -> Result<Built, ModelError> {
+    let mut net = Net::new(source, NormKind::Rms)?;
+    let global = Attention {
+        rope: Some(net.rope(RopePairing::Halves)?),
+        scale: query_scale(&net)?,
+        qk_norm: QkNorm::Heads,
+        ..Attention::default()
+    };
+    let local_rope = local_rope(source, &net.hp, RopePairing::Halves)?;
+    let local = Attention { rope: Some(local_rope), window: Some(net.window()?), ..global.clone() };
+    let is_local = net.local_layers(6)?;
+    let mut x = net.embed_scaled();
+    for layer in net.layers() {
+        let attention = if is_local[layer.index] { &local } else { &global };
+        let h = net.norm(x, &layer.tensor("attn_norm"))?;
+        let h = net.attention(&layer, h, attention)?;
+        let h = net.norm(h, &layer.tensor("post_attention_norm"))?;
+        x = net.ops.add(x, h)?;
+        let h = net.norm(x, &layer.tensor("ffn_norm"))?;
+        let h = net.mlp(&layer, h, Mlp::Gated(Activation::Gelu))?;
+        let h = net.norm(h, &layer.tensor("post_ffw_norm"))?;
+        x = net.ops.add(x, h)?;
+    }
+    let logits = net.head(x)?;
+    let logits = net.bound_logits(logits, None)?;
+    net.finish(logits)
+}
+
+/// The 27B model, the one of 62 layers, scales by its hidden size a head instead of its head size; files need not
+/// say so.
+fn query_scale(net: &Net<'_>) -> Result<Option<f32>, ModelError> {
+    const LAYERS_27B: usize = 62;
+    let stated = net.source.number(&keys::ATTENTION_SCALE)?;
+    let by_hidden = || {
+        let layer = net.hp.layers.first().filter(|_| net.hp.layers.len() == LAYERS_27B)?;
+        Some((layer.num_heads as f32 / net.hp.hidden_size.size as f32).sqrt())
+    };
+    Ok(stated.or_else(by_hidden))
+}

@@ -1,0 +1,28 @@
+//! Seed-OSS (ByteDance): Qwen 2's shape under other names.
+
+use rocmforge_attention::RopePairing;
+use rocmforge_program::{Activation, NormKind};
+
+use super::ArchSpec;
+use crate::blocks::{Attention, Mlp};
+use crate::net::Net;
+use crate::source::Source;
+use crate::{Built, ModelError};
+
+pub(super) const SPEC: ArchSpec = ArchSpec { name: "seed_oss", description: "Seed-OSS", build };
+
+fn build(source: &Source<'_>) -> Result<Built, ModelError> {
+    let mut net = Net::new(source, NormKind::Rms)?;
+    let attention = Attention { rope: Some(net.rope(RopePairing::Halves)?), ..Attention::default() };
+    let mut x = net.embed(1.0);
+    for layer in net.layers() {
+        let h = net.norm(x, &layer.tensor("attn_norm"))?;
+        let h = net.attention(&layer, h, &attention)?;
+        x = net.ops.add(x, h)?;
+        let h = net.norm(x, &layer.tensor("post_attention_norm"))?;
+        let h = net.mlp(&layer, h, Mlp::Gated(Activation::Silu))?;
+        x = net.ops.add(x, h)?;
+    }
+    let logits = net.head(x)?;
+    net.finish(logits)
+}
