@@ -1,0 +1,4 @@
+//! Rendered texts against Jinja2's own, and hostile templates against the limits.
+
+mod hostile;
+mod truth;

@@ -1,0 +1,119 @@
+//! Templates and the texts that Jinja2, set up as transformers does it, makes of them.
+
+use std::path::{Path, PathBuf};
+
+use rocmforge_chat::{ChatError, ChatTemplate, Message, RenderInput, SpecialTokens};
+use serde_json::{Map, Value};
+
+/// Every template of a folder against its `expected.json`; the names of those that differ.
+fn check_folder(folder: &Path) -> (usize, Vec<String>) {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
+    let expected: Value = serde_json::from_str(&read("expected.json")).expect("JSON");
+    let special: SpecialTokens =
+        serde_json::from_value(expected["special"].clone()).expect("special tokens");
+    let (mut count, mut wrong) = (0, Vec::new());
+    for (name, cases) in expected["expected"].as_object().expect("templates") {
+        let source = read(&format!("{name}.jinja"));
+        let template = match ChatTemplate::parse(&source) {
+            Ok(template) => template,
+            Err(error) => {
+                count += 1;
+                wrong.push(format!("{name}: {error}"));
+                continue;
+            }
+        };
+        for (case, wanted) in cases.as_object().expect("cases") {
+            count += 1;
+            let found = render_case(&template, &expected["cases"][case], &special);
+            if let Some(difference) = difference(wanted, &found) {
+                wrong.push(format!("{name}, {case}: {difference}"));
+            }
+        }
+    }
+    (count, wrong)
+}
+
+fn render_case(
+    template: &ChatTemplate,
+    case: &Value,
+    special: &SpecialTokens,
+) -> Result<String, ChatError> {
+    let messages: Vec<Message> =
+        serde_json::from_value(case["messages"].clone()).expect("messages");
+    let extra: Map<String, Value> = case["extra"].as_object().cloned().unwrap_or_default();
+    let mut input = RenderInput::new(&messages, special);
+    input.tools = case["tools"].as_array().map(Vec::as_slice);
+    input.documents = case["documents"].as_array().map(Vec::as_slice);
+    input.add_generation_prompt = case["add_generation_prompt"].as_bool().unwrap_or(true);
+    input.extra = &extra;
+    if let Some(seconds) = case["now"].as_u64() {
+        input.now = Some(std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds));
+    }
+    template.render(&input)
+}
+
+fn difference(wanted: &Value, found: &Result<String, ChatError>) -> Option<String> {
+    match (wanted["text"].as_str(), found) {
+        (Some(text), Ok(found)) if text == found => None,
+        (Some(text), Ok(found)) => {
+            let at = text
+                .bytes()
+                .zip(found.bytes())
+                .take_while(|(a, b)| a == b)
+                .count();
+            let around = |t: &str| {
+                let from = at.saturating_sub(30);
+                String::from_utf8_lossy(&t.as_bytes()[from..t.len().min(at + 60)]).into_owned()
+            };
+            Some(format!(
+                "byte {at}: wanted {:?}, found {:?}",
+                around(text),
+                around(found)
+            ))
+        }
+        (Some(_), Err(error)) => Some(format!("error: {error}")),
+        // Python's error says what kind it is: the template's own refusal, or a failure.
+        (None, Err(ChatError::Raised { message, .. })) => {
+            let refused = wanted["error"] == "TemplateError";
+            let same = wanted["message"].as_str().is_none_or(|m| m == message);
+            (!refused || !same).then(|| format!("refused with {message:?}, wanted {wanted}"))
+        }
+        (None, Err(ChatError::Render { .. })) if wanted["error"] != "TemplateError" => None,
+        (None, Err(error)) => Some(format!("wanted {wanted}, found the error {error}")),
+        (None, Ok(found)) => Some(format!("wanted {wanted}, found {found:?}")),
+    }
+}
+
+fn assert_all(folder: &Path, at_least: usize) {
+    let (count, wrong) = check_folder(folder);
+    assert!(
+        count >= at_least,
+        "{count} cases in {}",
+        folder.display()
+    );
+    assert!(
+        wrong.is_empty(),
+        "{} of {count} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
+/// Templates of published models, which cannot be part of this repository. A folder with
+/// them and their `expected.json` is named by `ROCMFORGE_TEST_TEMPLATES`.
+#[test]
+fn published_templates_render_as_transformers_does() {
+    match std::env::var_os("ROCMFORGE_TEST_TEMPLATES") {
+        Some(folder) => assert_all(&PathBuf::from(folder), 50),
+        None => eprintln!("skipped: ROCMFORGE_TEST_TEMPLATES names no folder of templates"),
+    }
+}
+
+/// Templates written for this crate; `tests/make_expected.py` made the texts with Jinja2.
+#[test]
+fn own_templates_render_as_jinja2_does() {
+    assert_all(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data"),
+        40,
+    );
+}
