@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 /// One message of a conversation, in the shape of OpenAI's API.
 ///
@@ -181,24 +181,5 @@ impl<'a> RenderInput<'a> {
             extra: &NO_EXTRA,
             now: None,
         }
-    }
-
-    /// The variables of the template, but for the special tokens.
-    pub(crate) fn variables(&self) -> Vec<(&'a str, Value)> {
-        let list = |values: Option<&[Value]>| values.map_or(Value::Null, |v| json!(v));
-        let messages: Vec<Value> = self
-            .messages
-            .iter()
-            .map(|m| Value::Object(m.0.clone()))
-            .collect();
-        let extra = self.extra.iter().map(|(k, v)| (k.as_str(), v.clone()));
-        extra
-            .chain([
-                ("messages", Value::Array(messages)),
-                ("tools", list(self.tools)),
-                ("documents", list(self.documents)),
-                ("add_generation_prompt", self.add_generation_prompt.into()),
-            ])
-            .collect()
     }
 }

@@ -13,7 +13,8 @@ use crate::error::ChatError;
 use crate::front;
 use crate::limits::Limits;
 use crate::message::{Message, RenderInput, SpecialTokens};
-use crate::py::{Fault, WORK_NAME, Work, WorkSeed, functions, text, value, work};
+use crate::py::value::{self, Json};
+use crate::py::{Fault, WORK_NAME, Work, WorkSeed, functions, text, work};
 
 /// A chat template: Jinja source, read and checked once, rendered many times.
 ///
@@ -136,14 +137,28 @@ impl ChatTemplate {
         for (name, text) in input.special.iter() {
             variables.insert(name.to_owned(), Value::from(text));
         }
-        for (name, json) in input.variables() {
-            let Some(value) = value::from_json(&json) else {
-                return Err(ChatError::Input {
-                    message: format!("`{name}` is nested more than 128 levels deep"),
-                });
-            };
-            variables.insert(name.to_owned(), value);
+        let mut put = |name: &str, value: Option<Value>| match value {
+            Some(value) => {
+                variables.insert(name.to_owned(), value);
+                Ok(())
+            }
+            None => Err(ChatError::Input {
+                message: format!("`{name}` is nested more than 128 levels deep"),
+            }),
+        };
+        for (name, json) in input.extra {
+            put(name, value::from_json(json))?;
         }
+        let list = |values: Option<&[serde_json::Value]>| match values {
+            Some(values) => value::from_json_list(values.iter().map(Json::Value)),
+            None => Some(Value::from(())),
+        };
+        let messages = input.messages.iter().map(|m| Json::Map(m.fields()));
+        put("messages", value::from_json_list(messages))?;
+        put("tools", list(input.tools))?;
+        put("documents", list(input.documents))?;
+        let prompts = Value::from(input.add_generation_prompt);
+        put("add_generation_prompt", Some(prompts))?;
         let seed = WorkSeed(Work::new(self.limits, unix_seconds(input.now)));
         variables.insert(WORK_NAME.to_owned(), Value::from_object(seed));
         Ok(Value::from(variables))

@@ -9,7 +9,7 @@ use crate::py;
 /// A lowered expression.
 pub(super) struct Code {
     pub text: String,
-    /// Can be an operand or the base of a postfix without parentheses.
+    /// Can be the base of a postfix, and any operand, without parentheses.
     pub atomic: bool,
     /// Height of its tree, which is the recursion that the engine's compiler needs.
     pub depth: usize,
@@ -31,6 +31,9 @@ const TIGHTEST: u8 = 4;
 
 const COMPARE: &[&str] = &["==", "!=", "<", "<=", ">", ">="];
 
+/// Arguments that the engine takes in one call.
+const MOST_OPERANDS: usize = 2000;
+
 type Lowering = Result<Code, ChatError>;
 
 impl Parser<'_> {
@@ -48,6 +51,11 @@ impl Parser<'_> {
 
     /// A call of one of this crate's operator functions.
     fn op_call(&self, function: &str, args: &[Code]) -> Lowering {
+        if args.len() > MOST_OPERANDS {
+            let line = Some(self.line());
+            let what = "operands or items of one expression";
+            return Err(ChatError::limit(what, MOST_OPERANDS as u64, line));
+        }
         let depth = args.iter().map(|a| a.depth).max().unwrap_or(0) + 1;
         let args: Vec<&str> = args.iter().map(|a| a.text.as_str()).collect();
         self.code(
@@ -58,7 +66,7 @@ impl Parser<'_> {
     }
 
     /// Enters one level of recursion of this parser itself.
-    fn nested<T>(
+    pub(super) fn nested<T>(
         &mut self,
         parse: impl FnOnce(&mut Self) -> Result<T, ChatError>,
     ) -> Result<T, ChatError> {
@@ -441,13 +449,7 @@ impl Parser<'_> {
     fn filters_and_tests(&mut self, mut value: Code) -> Lowering {
         loop {
             value = match self.peek() {
-                Some(Tok::Op("|")) => {
-                    self.bump();
-                    let depth = value.depth;
-                    let (filter, args_depth) = self.filter()?;
-                    let text = format!("{}|{filter}", operand(value));
-                    self.code(text, true, depth.max(args_depth) + 1)?
-                }
+                Some(Tok::Op("|")) => self.filters(value)?,
                 Some(Tok::Name(n)) if n == "is" => {
                     self.bump();
                     self.test(value)?
@@ -456,6 +458,19 @@ impl Parser<'_> {
                 _ => return Ok(value),
             };
         }
+    }
+
+    /// A run of filters, which needs no parentheses within itself.
+    fn filters(&mut self, value: Code) -> Lowering {
+        let mut depth = value.depth;
+        let mut text = operand(value);
+        while self.skip_op("|") {
+            let (filter, args_depth) = self.filter()?;
+            depth = depth.max(args_depth) + 1;
+            text.push('|');
+            text.push_str(&filter);
+        }
+        self.code(text, false, depth)
     }
 
     /// The name and arguments of a filter; the bar was read.

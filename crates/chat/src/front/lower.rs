@@ -132,7 +132,7 @@ impl Parser<'_> {
     }
 
     /// Line of the token that was read last or, before the first, of the first.
-    fn line(&self) -> usize {
+    pub(super) fn line(&self) -> usize {
         let at = self.at.saturating_sub(1).min(self.tokens.len().max(1) - 1);
         self.tokens.get(at).map_or(1, |t| t.line)
     }
@@ -375,16 +375,8 @@ impl Parser<'_> {
         let mut is_tuple = false;
         loop {
             names.push(match matches!(self.peek(), Some(Tok::Op("("))) {
-                true if names.len() < self.limits.nesting => {
-                    self.depth += 1;
-                    if self.depth > self.limits.nesting {
-                        return Err(self.too_deep());
-                    }
-                    let inner = self.target()?;
-                    self.depth -= 1;
-                    inner
-                }
-                _ => self.target_name()?,
+                true => self.nested(Self::target)?,
+                false => self.target_name()?,
             });
             if !self.skip_op(",") {
                 break;

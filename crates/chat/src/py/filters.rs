@@ -17,7 +17,14 @@ type Filter = fn(&mut Work, &Args) -> R;
 /// Every filter, called with the filtered value as its first argument.
 pub(crate) const FILTERS: &[(&str, Filter)] = &[
     ("abs", abs),
-    ("attr", |w, a| ops::attribute(w, &a.need(0, "value")?, &a.need(1, "name")?)),
+    ("attr", |w, a| {
+        let (value, name) = (a.need(0, "value")?, a.str(1, "name")?);
+        // Attributes only, so an entry of a dict is none.
+        match kind(&value) {
+            Kind::Other => ops::item(w, &value, &Value::from(name)),
+            _ => Ok(methods::bound(&value, &name).unwrap_or(Value::UNDEFINED)),
+        }
+    }),
     ("batch", batch),
     ("capitalize", |w, a| text(w, a, strings::capitalize)),
     ("center", center),
@@ -217,6 +224,9 @@ fn round(_: &mut Work, args: &Args) -> R {
         return fail(format!("cannot round a {}", type_name(&value)));
     };
     let method = args.str_or(2, "method", "common")?;
+    if let (Number::Int(_), "common", 0..) = (number, method.as_str(), precision) {
+        return ops::plus(&value);
+    }
     let scale = 10f64.powi(precision);
     let scaled = number.float() * scale;
     let rounded = match method.as_str() {

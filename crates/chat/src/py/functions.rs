@@ -8,7 +8,7 @@ use minijinja::value::{Object, ObjectRepr, Rest, Value, ValueOrKwargs};
 use minijinja::{Environment, Error, ErrorKind, State};
 
 use super::args::Args;
-use super::value::{Kind, Namespace, dict, entries, iterate, kind, list, tuple, type_name};
+use super::value::{Kind, Namespace, depth_of, dict, entries, iterate, kind, list, tuple, type_name};
 use super::{Fault, R, clock, fail, fault, filters, methods, ops, over, tests, undefined, work};
 use crate::front::PREFIX;
 
@@ -133,12 +133,17 @@ const GLOBALS: &[(&str, Function)] = &[
         let text = clock::strftime(work.now, &format)?;
         work.string(text)
     }),
-    ("cycler", |_, a| match a.is_empty() {
-        true => fail("cycler() needs at least one item"),
-        false => Ok(Value::from_object(Cycler {
+    ("cycler", |_, a| {
+        if a.is_empty() {
+            return fail("cycler() needs at least one item");
+        }
+        for item in a {
+            depth_of(item)?;
+        }
+        Ok(Value::from_object(Cycler {
             items: a.to_vec(),
             at: AtomicUsize::new(0),
-        })),
+        }))
     }),
     ("joiner", |s, a| {
         let args = Args::new("joiner", a)?;

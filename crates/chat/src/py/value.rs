@@ -171,7 +171,7 @@ impl Namespace {
 /// Containers hold plain values only. Without namespaces, loops and macros inside
 /// them nothing can refer to itself, and depth is known when a container is
 /// made: no chain can grow so long that walking or dropping it ends the stack.
-fn depth_of(value: &Value) -> R<usize> {
+pub(crate) fn depth_of(value: &Value) -> R<usize> {
     match kind(value) {
         Kind::List | Kind::Tuple | Kind::Generator => {
             Ok(value.downcast_object_ref::<Seq>().map_or(1, |s| s.depth))
@@ -248,39 +248,53 @@ pub(crate) fn dict(work: &mut Work, pairs: Vec<(Value, Value)>) -> R {
 /// Levels of lists and objects in the caller's JSON; as many as its readers allow.
 const JSON_DEPTH: usize = 128;
 
+/// JSON that is borrowed in one of its two forms.
+#[derive(Clone, Copy)]
+pub(crate) enum Json<'j> {
+    Value(&'j serde_json::Value),
+    Map(&'j serde_json::Map<String, serde_json::Value>),
+}
+
 /// The caller's JSON as Python's `json.loads` would give it, or `None` where it is
 /// nested too deeply. Not counted: the caller made it, and it is as large as it is.
 pub(crate) fn from_json(json: &serde_json::Value) -> Option<Value> {
-    from_json_at(json, JSON_DEPTH)
+    from_json_at(Json::Value(json), JSON_DEPTH)
 }
 
-fn from_json_at(json: &serde_json::Value, levels: usize) -> Option<Value> {
-    use serde_json::Value as Json;
+/// As [`from_json`], of a list whose items are at hand.
+pub(crate) fn from_json_list<'j>(list: impl Iterator<Item = Json<'j>>) -> Option<Value> {
+    json_list(list, JSON_DEPTH)
+}
+
+fn from_json_at(json: Json<'_>, levels: usize) -> Option<Value> {
+    use serde_json::Value as V;
     Some(match json {
-        Json::Null => Value::from(()),
-        Json::Bool(b) => Value::from(*b),
-        Json::Number(n) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
+        Json::Map(map) => json_dict(map, levels)?,
+        Json::Value(V::Object(map)) => json_dict(map, levels)?,
+        Json::Value(V::Array(array)) => json_list(array.iter().map(Json::Value), levels)?,
+        Json::Value(V::Null) => Value::from(()),
+        Json::Value(V::Bool(b)) => Value::from(*b),
+        Json::Value(V::Number(n)) => match (n.as_i64(), n.as_u64(), n.as_f64()) {
             (Some(i), _, _) => Value::from(i),
             (_, Some(u), _) => Value::from(u),
             (_, _, f) => Value::from(f.unwrap_or(f64::NAN)),
         },
-        Json::String(s) => Value::from(s.as_str()),
-        Json::Array(array) => {
-            let inner = levels.checked_sub(1)?;
-            let items: Option<Vec<Value>> =
-                array.iter().map(|v| from_json_at(v, inner)).collect();
-            Value::from_object(Seq {
-                items: items?,
-                shape: Shape::List,
-                depth: 1,
-            })
-        }
-        Json::Object(map) => from_json_map(map.iter(), levels)?,
+        Json::Value(V::String(s)) => Value::from(s.as_str()),
     })
 }
 
-fn from_json_map<'j>(
-    map: impl Iterator<Item = (&'j String, &'j serde_json::Value)>,
+fn json_list<'j>(list: impl Iterator<Item = Json<'j>>, levels: usize) -> Option<Value> {
+    let inner = levels.checked_sub(1)?;
+    let items: Option<Vec<Value>> = list.map(|v| from_json_at(v, inner)).collect();
+    Some(Value::from_object(Seq {
+        items: items?,
+        shape: Shape::List,
+        depth: 1,
+    }))
+}
+
+fn json_dict(
+    map: &serde_json::Map<String, serde_json::Value>,
     levels: usize,
 ) -> Option<Value> {
     let inner = levels.checked_sub(1)?;
@@ -290,9 +304,9 @@ fn from_json_map<'j>(
     };
     for (key, value) in map {
         let key: Arc<str> = Arc::from(key.as_str());
+        let value = from_json_at(Json::Value(value), inner)?;
         dict.by_name.insert(key.clone(), dict.entries.len());
-        dict.entries
-            .push((Value::from(key), from_json_at(value, inner)?));
+        dict.entries.push((Value::from(key), value));
     }
     Some(Value::from_object(dict))
 }
