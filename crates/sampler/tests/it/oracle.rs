@@ -85,7 +85,8 @@ pub fn adjusted(params: &SamplingParams, logits: &[f32], context: &Context) -> V
             *logit -= dry_penalty(dry, &all, id as TokenId);
         }
     }
-    result
+    // Adding zero turns -0 into 0: the two are one value, also to `total_cmp`.
+    result.iter().map(|logit| logit + 0.0).collect()
 }
 
 /// DRY's penalty of one token by trying every place and every length.

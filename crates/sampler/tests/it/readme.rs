@@ -17,7 +17,13 @@ fn stages_table() -> String {
     let mut table = String::from("| stage | kind | definition | source |\n|---|---|---|---|\n");
     for stage in STAGES {
         let definition = stage.definition.replace('|', "\\|");
-        table += &format!("| {} | {:?} | {definition} | {} |\n", stage.name, stage.kind, stage.source);
+        let linked = |word: &str| match word.starts_with("https://") {
+            true => format!("<{word}>"),
+            false => word.to_owned(),
+        };
+        let source: Vec<String> = stage.source.split(' ').map(linked).collect();
+        let (name, kind) = (stage.name, stage.kind);
+        table += &format!("| {name} | {kind:?} | `{definition}` | {} |\n", source.join(" "));
     }
     table
 }
