@@ -60,10 +60,7 @@ fn at(line: &Option<usize>) -> String {
 
 impl ChatError {
     pub(crate) fn syntax(line: usize, message: impl Into<String>) -> Self {
-        ChatError::Syntax {
-            line,
-            message: message.into(),
-        }
+        ChatError::Syntax { line, message: message.into() }
     }
 
     pub(crate) fn limit(what: &'static str, limit: u64, line: Option<usize>) -> Self {

@@ -44,10 +44,6 @@ impl Limits {
     /// Nesting and call depth are recursion in this process, so no caller may
     /// raise them above what a 2 MiB stack holds.
     pub(crate) fn clamped(self) -> Self {
-        Limits {
-            nesting: self.nesting.min(100),
-            call_depth: self.call_depth.min(100),
-            ..self
-        }
+        Limits { nesting: self.nesting.min(100), call_depth: self.call_depth.min(100), ..self }
     }
 }

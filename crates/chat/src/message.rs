@@ -18,9 +18,7 @@ pub struct Message(Map<String, Value>);
 impl Message {
     /// A message of `role` with text as its content.
     pub fn new(role: &str, content: impl Into<String>) -> Self {
-        Message::default()
-            .with("role", role)
-            .with("content", content.into())
+        Message::default().with("role", role).with("content", content.into())
     }
 
     /// What the model is told before the conversation.

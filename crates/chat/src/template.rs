@@ -75,14 +75,8 @@ impl ChatTemplate {
             Ok(())
         });
         functions::install(&mut engine);
-        guarded(|| engine.add_template_owned(NAME, lowered.program))?
-            .map_err(|error| syntax_error(&error, &limits))?;
-        Ok(ChatTemplate {
-            source: source.to_owned(),
-            names: lowered.names,
-            limits,
-            engine,
-        })
+        guarded(|| engine.add_template_owned(NAME, lowered.program))?.map_err(|error| syntax_error(&error, &limits))?;
+        Ok(ChatTemplate { source: source.to_owned(), names: lowered.names, limits, engine })
     }
 
     /// The prompt's text for a conversation.
@@ -93,11 +87,7 @@ impl ChatTemplate {
     /// rendering costs too much, [`ChatError::Input`] for JSON nested too deeply.
     pub fn render(&self, input: &RenderInput) -> Result<String, ChatError> {
         let variables = self.variables(input)?;
-        let mut out = Capped {
-            bytes: Vec::new(),
-            limit: self.limits.output_bytes,
-            over: false,
-        };
+        let mut out = Capped { bytes: Vec::new(), limit: self.limits.output_bytes, over: false };
         let done = guarded(|| {
             let template = self.engine.get_template(NAME)?;
             template.render_captured_to(variables, &mut out).map(|_| ())
@@ -107,9 +97,7 @@ impl ChatTemplate {
             return Err(ChatError::limit("length of the rendered text", limit, None));
         }
         done.map_err(|error| self.render_error(&error))?;
-        String::from_utf8(out.bytes).map_err(|error| ChatError::Internal {
-            message: error.to_string(),
-        })
+        String::from_utf8(out.bytes).map_err(|error| ChatError::Internal { message: error.to_string() })
     }
 
     /// The template's source, as it was given.
@@ -127,9 +115,8 @@ impl ChatTemplate {
     pub fn supports_system(&self) -> bool {
         const MARK: &str = "a system message to look for";
         let messages = [Message::system(MARK), Message::user("hello")];
-        let special = SpecialTokens::new();
-        self.render(&RenderInput::new(&messages, &special))
-            .is_ok_and(|text| text.contains(MARK))
+        let special = SpecialTokens::new().with("bos_token", "").with("eos_token", "");
+        self.render(&RenderInput::new(&messages, &special)).is_ok_and(|text| text.contains(MARK))
     }
 
     fn variables(&self, input: &RenderInput) -> Result<Value, ChatError> {
@@ -142,9 +129,7 @@ impl ChatTemplate {
                 variables.insert(name.to_owned(), value);
                 Ok(())
             }
-            None => Err(ChatError::Input {
-                message: format!("`{name}` is nested more than 128 levels deep"),
-            }),
+            None => Err(ChatError::Input { message: format!("`{name}` is nested more than 128 levels deep") }),
         };
         for (name, json) in input.extra {
             put(name, value::from_json(json))?;
@@ -177,10 +162,7 @@ impl ChatTemplate {
         if mentions(error, "recursion limit") {
             return ChatError::limit("depth of calls", self.limits.call_depth as u64, line);
         }
-        ChatError::Render {
-            message: describe(error),
-            line,
-        }
+        ChatError::Render { message: describe(error), line }
     }
 }
 
@@ -196,13 +178,8 @@ fn unix_seconds(now: Option<SystemTime>) -> i64 {
 /// template and messages are untrusted, and a server goes on.
 fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, ChatError> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
-        let text = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        ChatError::Internal {
-            message: text.unwrap_or("the engine panicked").to_owned(),
-        }
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        ChatError::Internal { message: text.unwrap_or("the engine panicked").to_owned() }
     })
 }
 

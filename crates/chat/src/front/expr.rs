@@ -42,11 +42,7 @@ impl Parser<'_> {
         if depth > limit {
             return Err(self.too_deep());
         }
-        Ok(Code {
-            text,
-            atomic,
-            depth,
-        })
+        Ok(Code { text, atomic, depth })
     }
 
     /// A call of one of this crate's operator functions.
@@ -58,18 +54,11 @@ impl Parser<'_> {
         }
         let depth = args.iter().map(|a| a.depth).max().unwrap_or(0) + 1;
         let args: Vec<&str> = args.iter().map(|a| a.text.as_str()).collect();
-        self.code(
-            format!("{PREFIX}{function}({})", args.join(", ")),
-            true,
-            depth,
-        )
+        self.code(format!("{PREFIX}{function}({})", args.join(", ")), true, depth)
     }
 
     /// Enters one level of recursion of this parser itself.
-    pub(super) fn nested<T>(
-        &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, ChatError>,
-    ) -> Result<T, ChatError> {
+    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, ChatError>) -> Result<T, ChatError> {
         self.depth += 1;
         if self.depth > self.limits.nesting {
             return Err(self.too_deep());
@@ -89,10 +78,7 @@ impl Parser<'_> {
                     true => Some(p.expression()?),
                     false => None,
                 };
-                let depth = value
-                    .depth
-                    .max(condition.depth)
-                    .max(other.as_ref().map_or(0, |o| o.depth));
+                let depth = value.depth.max(condition.depth).max(other.as_ref().map_or(0, |o| o.depth));
                 let (value_text, condition_text) = (operand(value), operand(condition));
                 let text = match other {
                     Some(o) => format!("{value_text} if {condition_text} else {}", operand(o)),
@@ -114,11 +100,7 @@ impl Parser<'_> {
         while self.skip_name(word) {
             let right = part(self)?;
             let depth = left.depth.max(right.depth) + 1;
-            left = self.code(
-                format!("({} {word} {})", operand(left), operand(right)),
-                true,
-                depth,
-            )?;
+            left = self.code(format!("({} {word} {})", operand(left), operand(right)), true, depth)?;
         }
         Ok(left)
     }
@@ -270,10 +252,9 @@ impl Parser<'_> {
         }
         match (items.len(), is_tuple) {
             (1, false) => Ok(items.remove(0)),
-            (0, false) if !empty_allowed => self.fail(format!(
-                "expected an expression, found {}",
-                self.describe_next()
-            )),
+            (0, false) if !empty_allowed => {
+                self.fail(format!("expected an expression, found {}", self.describe_next()))
+            }
             _ => self.op_call("tuple", &items),
         }
     }
@@ -346,11 +327,7 @@ impl Parser<'_> {
             return self.op_call("attr", &[value, name]);
         }
         let depth = value.depth + 1;
-        self.code(
-            format!("{}[{}]", operand(value), quote(&name)),
-            true,
-            depth,
-        )
+        self.code(format!("{}[{}]", operand(value), quote(&name)), true, depth)
     }
 
     fn subscript(&mut self, value: Code) -> Lowering {
@@ -424,8 +401,7 @@ impl Parser<'_> {
                 return self.fail(format!("`{star}` arguments are not supported"));
             }
             let mut prefix = String::new();
-            if let (Some(Tok::Name(name)), Some(Tok::Op("="))) = (self.peek(), self.peek_second())
-            {
+            if let (Some(Tok::Name(name)), Some(Tok::Op("="))) = (self.peek(), self.peek_second()) {
                 let name = name.clone();
                 self.check_name(&name)?;
                 self.bump();
@@ -504,9 +480,7 @@ impl Parser<'_> {
             }
             // Jinja2 would read these as the test's argument and then fail.
             Some(Tok::Name(n)) if matches!(n.as_str(), "if" | "in" | "not") => (String::new(), 0),
-            Some(
-                Tok::Name(_) | Tok::Str(_) | Tok::Int(_) | Tok::Float(_) | Tok::Op("[" | "{"),
-            ) => {
+            Some(Tok::Name(_) | Tok::Str(_) | Tok::Int(_) | Tok::Float(_) | Tok::Op("[" | "{")) => {
                 let arg = self.nested(|p| {
                     let arg = p.primary()?;
                     p.postfix(arg)

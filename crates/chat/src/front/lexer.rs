@@ -45,8 +45,8 @@ impl Tok {
 
 /// Longest first, so that a prefix never wins.
 const OPERATORS: &[&str] = &[
-    "**", "//", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", "~", "[", "]", "(", ")", "{", "}",
-    ">", "<", "=", ".", ":", "|", ",", ";",
+    "**", "//", "==", "!=", ">=", "<=", "+", "-", "*", "/", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".",
+    ":", "|", ",", ";",
 ];
 
 /// Reads a whole template.
@@ -55,13 +55,7 @@ pub(crate) fn tokenize(source: &str) -> Result<Vec<Token>, ChatError> {
     if text.ends_with('\n') {
         text.pop();
     }
-    let mut lexer = Lexer {
-        src: &text,
-        pos: 0,
-        line: 1,
-        at_line_start: true,
-        tokens: Vec::new(),
-    };
+    let mut lexer = Lexer { src: &text, pos: 0, line: 1, at_line_start: true, tokens: Vec::new() };
     lexer.root()?;
     Ok(lexer.tokens)
 }
@@ -160,10 +154,7 @@ impl<'s> Lexer<'s> {
     }
 
     fn push(&mut self, kind: Tok) {
-        self.tokens.push(Token {
-            kind,
-            line: self.line,
-        });
+        self.tokens.push(Token { kind, line: self.line });
     }
 
     fn error<T>(&self, message: impl Into<String>) -> Result<T, ChatError> {
@@ -184,12 +175,9 @@ impl<'s> Lexer<'s> {
             let spaces = after.len() - after.trim_start_matches(is_space).len();
             return Some(1 + delimiter.len() + spaces);
         }
-        if delimiter != "}}" {
-            if let Some(after) = text.strip_prefix('+') {
-                if after.starts_with(delimiter) {
-                    return Some(1 + delimiter.len());
-                }
-            }
+        let plus = text.strip_prefix('+').is_some_and(|t| t.starts_with(delimiter));
+        if plus && delimiter != "}}" {
+            return Some(1 + delimiter.len());
         }
         let after = text.strip_prefix(delimiter)?;
         Some(delimiter.len() + usize::from(trim_newline && after.starts_with('\n')))
@@ -249,18 +237,14 @@ impl<'s> Lexer<'s> {
         let mut brackets: Vec<&'static str> = Vec::new();
         loop {
             let text = self.rest();
-            if brackets.is_empty() {
-                if let Some(length) = Self::closing(text, delimiter, delimiter == "%}") {
-                    self.push(end);
-                    self.skip(length);
-                    return Ok(());
-                }
+            let closing = Self::closing(text, delimiter, delimiter == "%}");
+            if let (true, Some(length)) = (brackets.is_empty(), closing) {
+                self.push(end);
+                self.skip(length);
+                return Ok(());
             }
             let Some(c) = text.chars().next() else {
-                return Err(ChatError::syntax(
-                    opened,
-                    format!("tag without its closing `{delimiter}`"),
-                ));
+                return Err(ChatError::syntax(opened, format!("tag without its closing `{delimiter}`")));
             };
             if is_space(c) {
                 self.skip(c.len_utf8());
@@ -278,9 +262,7 @@ impl<'s> Lexer<'s> {
 
     fn name(&mut self) {
         let text = self.rest();
-        let end = text
-            .find(|c: char| c != '_' && !c.is_alphanumeric())
-            .unwrap_or(text.len());
+        let end = text.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(text.len());
         self.push(Tok::Name(text[..end].to_owned()));
         self.skip(end);
     }
@@ -315,9 +297,7 @@ impl<'s> Lexer<'s> {
             _ => None,
         };
         if let Some(radix) = radix {
-            let end = text[2..]
-                .find(|c: char| c != '_' && !c.is_digit(radix))
-                .map_or(text.len(), |e| e + 2);
+            let end = text[2..].find(|c: char| c != '_' && !c.is_digit(radix)).map_or(text.len(), |e| e + 2);
             let value = i128::from_str_radix(&text[2..end].replace('_', ""), radix);
             return self.push_int(value.ok(), end);
         }

@@ -20,11 +20,7 @@ pub(crate) struct Lowered {
 /// Reads `source` and lowers it.
 pub(crate) fn lower(source: &str, limits: &Limits) -> Result<Lowered, ChatError> {
     if source.len() > limits.source_bytes {
-        return Err(ChatError::limit(
-            "template size in bytes",
-            limits.source_bytes as u64,
-            None,
-        ));
+        return Err(ChatError::limit("template size in bytes", limits.source_bytes as u64, None));
     }
     let tokens = tokenize(source)?;
     let mut parser = Parser {
@@ -38,17 +34,19 @@ pub(crate) fn lower(source: &str, limits: &Limits) -> Result<Lowered, ChatError>
         open: Vec::new(),
     };
     parser.template()?;
-    Ok(Lowered {
-        program: parser.out,
-        names: parser.names,
-    })
+    Ok(Lowered { program: parser.out, names: parser.names })
 }
 
 /// A block that waits for its end.
 #[derive(Clone, Copy, PartialEq)]
 enum Block {
-    If { has_else: bool, branches: usize },
-    For { has_else: bool },
+    If {
+        has_else: bool,
+        branches: usize,
+    },
+    For {
+        has_else: bool,
+    },
     /// Its output is captured: `macro`, `call`, `filter`, `set`.
     Capture(&'static str),
     /// `with`, `block`, `generation`: a scope.
@@ -119,16 +117,12 @@ impl Parser<'_> {
                 self.at += 1;
                 Ok(name)
             }
-            _ => self.fail(format!(
-                "expected the name of {what}, found {}",
-                self.describe_next()
-            )),
+            _ => self.fail(format!("expected the name of {what}, found {}", self.describe_next())),
         }
     }
 
     pub(super) fn describe_next(&self) -> String {
-        self.peek()
-            .map_or("the end of the template".into(), Tok::describe)
+        self.peek().map_or("the end of the template".into(), Tok::describe)
     }
 
     /// Line of the token that was read last or, before the first, of the first.
@@ -142,11 +136,7 @@ impl Parser<'_> {
     }
 
     pub(super) fn too_deep(&self) -> ChatError {
-        ChatError::limit(
-            "nesting of the template",
-            self.limits.nesting as u64,
-            Some(self.line()),
-        )
+        ChatError::limit("nesting of the template", self.limits.nesting as u64, Some(self.line()))
     }
 
     /// Names that the engine can hold and that do not reach the operators.
@@ -191,10 +181,7 @@ impl Parser<'_> {
         }
         match self.open.last() {
             None => Ok(()),
-            Some((block, line)) => Err(ChatError::syntax(
-                *line,
-                format!("`{}` without its end", block.word()),
-            )),
+            Some((block, line)) => Err(ChatError::syntax(*line, format!("`{}` without its end", block.word()))),
         }
     }
 
@@ -218,11 +205,7 @@ impl Parser<'_> {
             self.at += 1;
             return Ok(());
         }
-        self.fail(format!(
-            "expected {}, found {}",
-            end.describe(),
-            self.describe_next()
-        ))
+        self.fail(format!("expected {}, found {}", end.describe(), self.describe_next()))
     }
 
     fn push_block(&mut self, block: Block) -> Result<(), ChatError> {
@@ -253,10 +236,7 @@ impl Parser<'_> {
         let text = match word.as_str() {
             "if" => {
                 let condition = self.tuple(false, false)?;
-                self.push_block(Block::If {
-                    has_else: false,
-                    branches: 1,
-                })?;
+                self.push_block(Block::If { has_else: false, branches: 1 })?;
                 format!("if {}", operand(condition))
             }
             "elif" => self.elif()?,
@@ -284,9 +264,7 @@ impl Parser<'_> {
             "break" | "continue" => self.loop_control(&word)?,
             _ if word.starts_with("end") => self.end(&word)?,
             _ if NEEDS_FILES.contains(&word.as_str()) => {
-                return self.fail(format!(
-                    "`{word}` needs other template files, and there are none"
-                ));
+                return self.fail(format!("`{word}` needs other template files, and there are none"));
             }
             _ => return self.fail(format!("unknown statement `{word}`")),
         };
@@ -318,10 +296,7 @@ impl Parser<'_> {
             return self.fail(format!("`{word}` closes nothing"));
         };
         if word.strip_prefix("end") != Some(block.word()) {
-            return self.fail(format!(
-                "expected `end{}` for the block of line {line}, found `{word}`",
-                block.word()
-            ));
+            return self.fail(format!("expected `end{}` for the block of line {line}, found `{word}`", block.word()));
         }
         if block.word() == "block" || block.word() == "macro" {
             // The name may be repeated.
@@ -382,9 +357,7 @@ impl Parser<'_> {
                 break;
             }
             is_tuple = true;
-            if !matches!(self.peek(), Some(Tok::Name(n)) if n != "in")
-                && !matches!(self.peek(), Some(Tok::Op("(")))
-            {
+            if !matches!(self.peek(), Some(Tok::Name(n)) if n != "in") && !matches!(self.peek(), Some(Tok::Op("("))) {
                 break;
             }
         }
@@ -402,10 +375,8 @@ impl Parser<'_> {
         let name = self.expect_any_name("a variable")?;
         self.check_name(&name)?;
         match name.as_str() {
-            "true" | "True" | "false" | "False" | "none" | "None" | "loop" | "not" | "in"
-            | "is" | "and" | "or" | "if" | "else" => {
-                self.fail(format!("cannot assign to `{name}`"))
-            }
+            "true" | "True" | "false" | "False" | "none" | "None" | "loop" | "not" | "in" | "is" | "and" | "or"
+            | "if" | "else" => self.fail(format!("cannot assign to `{name}`")),
             _ => Ok(name),
         }
     }
@@ -437,11 +408,7 @@ impl Parser<'_> {
             return self.fail(format!("expected `=`, found {}", self.describe_next()));
         }
         let value = self.tuple(true, false)?;
-        Ok(format!(
-            "do {PREFIX}set({space}, {}, {})",
-            quote(&name),
-            value.text
-        ))
+        Ok(format!("do {PREFIX}set({space}, {}, {})", quote(&name), value.text))
     }
 
     fn filter_chain(&mut self) -> Result<String, ChatError> {
@@ -487,10 +454,7 @@ impl Parser<'_> {
             _ => String::new(),
         };
         let called = self.expression()?;
-        let plain = called
-            .text
-            .split_once('(')
-            .is_some_and(|(name, _)| !name.starts_with(PREFIX) && name != "loop");
+        let plain = called.text.split_once('(').is_some_and(|(name, _)| !name.starts_with(PREFIX) && name != "loop");
         if !plain || !called.text.ends_with(')') {
             return self.fail("expected the call of a macro after `call`");
         }

@@ -2,7 +2,7 @@
 
 use minijinja::value::{Kwargs, Value};
 
-use super::value::{Kind, kind, number, Number, type_name};
+use super::value::{Kind, Number, kind, number, type_name};
 use super::{R, fail};
 
 /// What a function, filter, test or method was called with.
@@ -19,20 +19,12 @@ impl<'a> Args<'a> {
             Some((last, rest)) if last.is_kwargs() => (rest, Some(Kwargs::try_from(last.clone())?)),
             _ => (values, None),
         };
-        Ok(Args {
-            positional,
-            named,
-            name,
-        })
+        Ok(Args { positional, named, name })
     }
 
     /// The same named arguments with other positional ones, for a filter that calls another.
     pub fn forward<'b>(&self, name: &'b str, positional: &'b [Value]) -> Args<'b> {
-        Args {
-            positional,
-            named: self.named.clone(),
-            name,
-        }
+        Args { positional, named: self.named.clone(), name }
     }
 
     /// Rejects more arguments than `positional` many or named other than `names`.
@@ -68,10 +60,7 @@ impl<'a> Args<'a> {
         let Some(named) = &self.named else {
             return Vec::new();
         };
-        named
-            .args()
-            .filter_map(|name| Some((name.to_owned(), named.peek::<Value>(name).ok()?)))
-            .collect()
+        named.args().filter_map(|name| Some((name.to_owned(), named.peek::<Value>(name).ok()?))).collect()
     }
 
     pub fn need(&self, position: usize, name: &str) -> R {
@@ -96,11 +85,7 @@ impl<'a> Args<'a> {
     fn as_str(&self, value: &Value, name: &str) -> R<String> {
         match kind(value) {
             Kind::Str(text) => Ok(text.to_owned()),
-            _ => fail(format!(
-                "{}() argument `{name}` must be str, not {}",
-                self.name,
-                type_name(value)
-            )),
+            _ => fail(format!("{}() argument `{name}` must be str, not {}", self.name, type_name(value))),
         }
     }
 
@@ -117,11 +102,7 @@ impl<'a> Args<'a> {
         match self.get(position, name) {
             Some(value) if !value.is_none() => match number(&value) {
                 Some(Number::Int(int)) => Ok(Some(int)),
-                _ => fail(format!(
-                    "{}() argument `{name}` must be an integer, not {}",
-                    self.name,
-                    type_name(&value)
-                )),
+                _ => fail(format!("{}() argument `{name}` must be an integer, not {}", self.name, type_name(&value))),
             },
             _ => Ok(None),
         }
@@ -132,7 +113,6 @@ impl<'a> Args<'a> {
     }
 
     pub fn bool_or(&self, position: usize, name: &str, default: bool) -> bool {
-        self.get(position, name)
-            .map_or(default, |value| value.is_true())
+        self.get(position, name).map_or(default, |value| value.is_true())
     }
 }

@@ -2,15 +2,7 @@
 
 use super::{R, fail};
 
-const DAYS: [&str; 7] = [
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-    "Thursday",
-    "Friday",
-    "Saturday",
-];
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = [
     "January",
     "February",
@@ -160,14 +152,7 @@ fn convert(at: &Moment, conversion: char) -> Option<String> {
         'A' => day_name.into(),
         'b' | 'h' => month_name[..3].into(),
         'B' => month_name.into(),
-        'c' => format!(
-            "{} {} {:2} {} {}",
-            &day_name[..3],
-            &month_name[..3],
-            at.day,
-            clock(),
-            at.year
-        ),
+        'c' => format!("{} {} {:2} {} {}", &day_name[..3], &month_name[..3], at.day, clock(), at.year),
         'C' => format!("{:02}", at.year / 100),
         'd' => format!("{:02}", at.day),
         'D' | 'x' => us_date(),
@@ -186,13 +171,7 @@ fn convert(at: &Moment, conversion: char) -> Option<String> {
         'n' => "\n".into(),
         'p' => half().into(),
         'P' => half().to_lowercase(),
-        'r' => format!(
-            "{:02}:{:02}:{:02} {}",
-            at.hour12(),
-            at.minute,
-            at.second,
-            half()
-        ),
+        'r' => format!("{:02}:{:02}:{:02} {}", at.hour12(), at.minute, at.second, half()),
         'R' => format!("{:02}:{:02}", at.hour, at.minute),
         's' => at.unix.to_string(),
         'S' => format!("{:02}", at.second),

@@ -7,8 +7,7 @@ use minijinja::value::Value;
 use super::args::Args;
 use super::text::{is_space, str_of};
 use super::value::{
-    Kind, Number, Shape, dict, equal, items, iterate, kind, length, list, number, order, seq,
-    tuple, type_name,
+    Kind, Number, Shape, dict, equal, items, iterate, kind, length, list, number, order, seq, tuple, type_name,
 };
 use super::{R, Work, fail, json, methods, ops, percent, selecting, strings, undefined};
 
@@ -184,9 +183,7 @@ fn parse_int(text: &str, base: i128) -> Option<i128> {
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let lower = digits.to_ascii_lowercase();
-    let prefix = [(16, "0x"), (8, "0o"), (2, "0b")]
-        .into_iter()
-        .find(|(b, p)| *b == base && lower.starts_with(p));
+    let prefix = [(16, "0x"), (8, "0o"), (2, "0b")].into_iter().find(|(b, p)| *b == base && lower.starts_with(p));
     let digits = prefix.map_or(digits, |(_, p)| &digits[p.len()..]);
     if digits.is_empty() || !digits.ends_with(|c: char| c.is_ascii_alphanumeric()) {
         return None;
@@ -422,11 +419,7 @@ pub(super) fn fold_case(work: &mut Work, value: &Value, case_sensitive: bool) ->
 }
 
 /// Sorts by keys made beforehand; stable, and `reverse` keeps equal ones in order, as in Python.
-pub(super) fn sort_by_keys(
-    work: &mut Work,
-    mut keyed: Vec<(Vec<Value>, Value)>,
-    reverse: bool,
-) -> R<Vec<Value>> {
+pub(super) fn sort_by_keys(work: &mut Work, mut keyed: Vec<(Vec<Value>, Value)>, reverse: bool) -> R<Vec<Value>> {
     work.charge_items(4 * keyed.len())?;
     let mut failed = None;
     keyed.sort_by(|(a, _), (b, _)| {

@@ -15,21 +15,17 @@ use crate::front::PREFIX;
 /// Puts every operator, function, filter and test into an environment.
 pub(crate) fn install(env: &mut Environment<'static>) {
     for (name, op) in ops::BINARY {
-        env.add_function(
-            format!("{PREFIX}{name}"),
-            move |state: &mut State, args: Given| fold(state, &values(args), *op),
-        );
+        env.add_function(format!("{PREFIX}{name}"), move |state: &mut State, args: Given| {
+            fold(state, &values(args), *op)
+        });
     }
     for (name, function) in OPERATORS.iter().copied() {
-        env.add_function(
-            format!("{PREFIX}{name}"),
-            move |state: &mut State, args: Given| function(state, &values(args)),
-        );
-    }
-    for (name, function) in GLOBALS.iter().copied() {
-        env.add_function(name, move |state: &mut State, args: Given| {
+        env.add_function(format!("{PREFIX}{name}"), move |state: &mut State, args: Given| {
             function(state, &values(args))
         });
+    }
+    for (name, function) in GLOBALS.iter().copied() {
+        env.add_function(name, move |state: &mut State, args: Given| function(state, &values(args)));
     }
     for (name, filter) in filters::FILTERS {
         env.add_filter(*name, move |state: &mut State, args: Given| {
@@ -48,11 +44,7 @@ fn values(args: Given) -> Vec<Value> {
 type Function = fn(&mut State, &[Value]) -> R;
 
 /// Left-associative operators take a whole run of operands at once.
-fn fold(
-    state: &mut State,
-    args: &[Value],
-    op: fn(&mut super::Work, &Value, &Value) -> R,
-) -> R {
+fn fold(state: &mut State, args: &[Value], op: fn(&mut super::Work, &Value, &Value) -> R) -> R {
     let work = work(state);
     let Some((first, rest)) = args.split_first() else {
         return fail("operator without operands");
@@ -140,19 +132,13 @@ const GLOBALS: &[(&str, Function)] = &[
         for item in a {
             depth_of(item)?;
         }
-        Ok(Value::from_object(Cycler {
-            items: a.to_vec(),
-            at: AtomicUsize::new(0),
-        }))
+        Ok(Value::from_object(Cycler { items: a.to_vec(), at: AtomicUsize::new(0) }))
     }),
     ("joiner", |s, a| {
         let args = Args::new("joiner", a)?;
         let separator = args.str_or(0, "sep", ", ")?;
         work(s).charge_string(separator.len())?;
-        Ok(Value::from_object(Joiner {
-            separator,
-            used: AtomicUsize::new(0),
-        }))
+        Ok(Value::from_object(Joiner { separator, used: AtomicUsize::new(0) }))
     }),
 ];
 
@@ -179,11 +165,7 @@ fn test(state: &mut State, args: &[Value]) -> R {
 }
 
 /// Entries from one dict (or list of pairs) and from named arguments.
-fn fill(
-    state: &mut State,
-    values: &[Value],
-    mut put: impl FnMut(&mut super::Work, String, Value) -> R<()>,
-) -> R<()> {
+fn fill(state: &mut State, values: &[Value], mut put: impl FnMut(&mut super::Work, String, Value) -> R<()>) -> R<()> {
     let args = Args::new("namespace", values)?;
     let work = work(state);
     if let Some(source) = args.positional.first() {
@@ -229,11 +211,7 @@ fn range(state: &mut State, values: &[Value]) -> R {
     let bound = |at: usize| args.opt_int(at, "bound");
     let (start, stop, step) = match args.positional.len() {
         1 => (0, bound(0)?, 1),
-        _ => (
-            bound(0)?.unwrap_or(0),
-            bound(1)?,
-            bound(2)?.unwrap_or(1),
-        ),
+        _ => (bound(0)?.unwrap_or(0), bound(1)?, bound(2)?.unwrap_or(1)),
     };
     let Some(stop) = stop else {
         return fail("range() needs whole numbers as its bounds");
@@ -241,11 +219,7 @@ fn range(state: &mut State, values: &[Value]) -> R {
     if step == 0 {
         return fail("range() arg 3 must not be zero");
     }
-    let span = if step > 0 {
-        stop.saturating_sub(start)
-    } else {
-        start.saturating_sub(stop)
-    };
+    let span = if step > 0 { stop.saturating_sub(start) } else { start.saturating_sub(stop) };
     let stride = step.unsigned_abs();
     let count = (span.max(0) as u128).div_ceil(stride);
     let work = work(state);
@@ -275,12 +249,7 @@ impl Object for Cycler {
         (key.as_str()? == "current").then(|| self.items.get(at).cloned())?
     }
 
-    fn call_method(
-        self: &Arc<Self>,
-        _: &mut State<'_, '_>,
-        method: &str,
-        _: &[Value],
-    ) -> Result<Value, Error> {
+    fn call_method(self: &Arc<Self>, _: &mut State<'_, '_>, method: &str, _: &[Value]) -> Result<Value, Error> {
         let count = self.items.len().max(1);
         match method {
             "next" => {

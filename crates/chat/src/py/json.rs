@@ -103,22 +103,13 @@ fn write(work: &mut Work, layout: &Layout, value: &Value, level: usize, out: &mu
         }
         Kind::Dict => write_dict(work, layout, value, level, out)?,
         _ => {
-            return fail(format!(
-                "object of type {} is not JSON serializable",
-                type_name(value)
-            ));
+            return fail(format!("object of type {} is not JSON serializable", type_name(value)));
         }
     }
     work.charge_string(out.len() / 1024)
 }
 
-fn write_dict(
-    work: &mut Work,
-    layout: &Layout,
-    value: &Value,
-    level: usize,
-    out: &mut String,
-) -> R<()> {
+fn write_dict(work: &mut Work, layout: &Layout, value: &Value, level: usize, out: &mut String) -> R<()> {
     let mut all = Vec::new();
     for (key, item) in entries(work, value)? {
         all.push((key_text(&key)?, item));

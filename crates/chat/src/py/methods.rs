@@ -58,19 +58,8 @@ const LIST: &[(&str, Method)] = &[
 
 /// Methods that would change a list or dict. The sandbox that the templates are
 /// written for refuses them, so refusing is what the same template does there.
-const CHANGING: &[&str] = &[
-    "append",
-    "clear",
-    "extend",
-    "insert",
-    "pop",
-    "popitem",
-    "remove",
-    "reverse",
-    "setdefault",
-    "sort",
-    "update",
-];
+const CHANGING: &[&str] =
+    &["append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update"];
 
 pub(crate) fn dict_items(work: &mut Work, value: &Value, _: &Args) -> R {
     let mut pairs = Vec::new();
@@ -97,10 +86,7 @@ fn has_method(value: &Value, name: &str) -> bool {
 }
 
 fn changes(value: &Value, name: &str) -> bool {
-    let of_dict = matches!(
-        name,
-        "clear" | "pop" | "popitem" | "setdefault" | "update"
-    );
+    let of_dict = matches!(name, "clear" | "pop" | "popitem" | "setdefault" | "update");
     let of_list = !matches!(name, "popitem" | "setdefault" | "update");
     CHANGING.contains(&name)
         && match kind(value) {
@@ -129,22 +115,14 @@ impl Object for Bound {
 
 /// The method `name` of `value` as a value of its own.
 pub(crate) fn bound(value: &Value, name: &str) -> Option<Value> {
-    has_method(value, name).then(|| {
-        Value::from_object(Bound {
-            of: value.clone(),
-            name: name.to_owned(),
-        })
-    })
+    has_method(value, name).then(|| Value::from_object(Bound { of: value.clone(), name: name.to_owned() }))
 }
 
 /// `value.name(args)`.
 pub(crate) fn call(state: &mut State, value: &Value, name: &str, values: &[Value]) -> R {
     let args = Args::new(name, values)?;
     if changes(value, name) {
-        return fail(format!(
-            "`{name}` would change a {}, which templates may not",
-            type_name(value)
-        ));
+        return fail(format!("`{name}` would change a {}, which templates may not", type_name(value)));
     }
     let found = match kind(value) {
         Kind::Undefined => {

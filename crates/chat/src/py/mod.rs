@@ -62,11 +62,7 @@ const ITEM_BYTES: u64 = 24;
 
 impl Work {
     pub fn new(limits: Limits, now: i64) -> Self {
-        Work {
-            limits,
-            left: limits.work_bytes,
-            now,
-        }
+        Work { limits, left: limits.work_bytes, now }
     }
 
     /// Counts bytes that are about to be made or scanned.

@@ -11,25 +11,14 @@ use super::{R, Work, fail, over, percent, undefined};
 type Op = fn(&mut Work, &Value, &Value) -> R;
 
 /// Operators of two values, by the name that the front end calls them.
-pub(crate) const BINARY: &[(&str, Op)] = &[
-    ("add", add),
-    ("sub", sub),
-    ("mul", mul),
-    ("div", div),
-    ("floordiv", floordiv),
-    ("mod", modulo),
-    ("pow", pow),
-];
+pub(crate) const BINARY: &[(&str, Op)] =
+    &[("add", add), ("sub", sub), ("mul", mul), ("div", div), ("floordiv", floordiv), ("mod", modulo), ("pow", pow)];
 
 fn mismatch(op: &str, a: &Value, b: &Value) -> R {
     if a.is_undefined() || b.is_undefined() {
         return undefined(format!("`{op}` on an undefined value"));
     }
-    fail(format!(
-        "unsupported operand type(s) for {op}: '{}' and '{}'",
-        type_name(a),
-        type_name(b)
-    ))
+    fail(format!("unsupported operand type(s) for {op}: '{}' and '{}'", type_name(a), type_name(b)))
 }
 
 /// Whole numbers are 128 bits wide here; Python's have no end.
@@ -174,9 +163,7 @@ fn pow(_: &mut Work, a: &Value, b: &Value) -> R {
                 },
             ))
         }
-        Some((x, y)) if x.float() == 0.0 && y.float() < 0.0 => {
-            fail("0.0 cannot be raised to a negative power")
-        }
+        Some((x, y)) if x.float() == 0.0 && y.float() < 0.0 => fail("0.0 cannot be raised to a negative power"),
         Some((x, y)) => {
             let power = x.float().powf(y.float());
             match power.is_nan() && !x.float().is_nan() {
@@ -256,10 +243,7 @@ pub(crate) fn contains(work: &mut Work, haystack: &Value, needle: &Value) -> R<b
                 work.charge(text.len())?;
                 Ok(text.contains(part))
             }
-            _ => fail(format!(
-                "'in <string>' requires string as left operand, not {}",
-                type_name(needle)
-            )),
+            _ => fail(format!("'in <string>' requires string as left operand, not {}", type_name(needle))),
         },
         Kind::Dict => match kind(needle) {
             Kind::List | Kind::Dict => fail(format!("unhashable type: '{}'", type_name(needle))),
@@ -279,20 +263,13 @@ pub(crate) fn contains(work: &mut Work, haystack: &Value, needle: &Value) -> R<b
             Ok(false)
         }
         Kind::Undefined => Ok(false),
-        _ => fail(format!(
-            "argument of type '{}' is not iterable",
-            type_name(haystack)
-        )),
+        _ => fail(format!("argument of type '{}' is not iterable", type_name(haystack))),
     }
 }
 
 /// Where an index counted from either end falls in `length` items.
 fn index_in(index: i128, length: usize) -> Option<usize> {
-    let index = if index < 0 {
-        index + length as i128
-    } else {
-        index
-    };
+    let index = if index < 0 { index + length as i128 } else { index };
     usize::try_from(index).ok().filter(|&i| i < length)
 }
 
@@ -328,18 +305,14 @@ pub(crate) fn item(work: &mut Work, value: &Value, key: &Value) -> R {
                 None => Value::UNDEFINED,
             })
         }
-        (Kind::Other, _) if key.as_str().is_some() => Ok(value
-            .get_item(key)
-            .unwrap_or(Value::UNDEFINED)),
+        (Kind::Other, _) if key.as_str().is_some() => Ok(value.get_item(key).unwrap_or(Value::UNDEFINED)),
         _ => Ok(method_or_undefined(value, key)),
     }
 }
 
 /// Jinja2 takes an attribute where there is no item, so `"a"["upper"]` is a method.
 fn method_or_undefined(value: &Value, key: &Value) -> Value {
-    key.as_str()
-        .and_then(|name| super::methods::bound(value, name))
-        .unwrap_or(Value::UNDEFINED)
+    key.as_str().and_then(|name| super::methods::bound(value, name)).unwrap_or(Value::UNDEFINED)
 }
 
 /// `value.name`, where the name is also that of a method: the method comes first.
@@ -398,18 +371,9 @@ pub(crate) fn slice(work: &mut Work, args: &[Value]) -> R {
 }
 
 /// The indices that a slice takes.
-fn picks(
-    length: usize,
-    start: Option<i128>,
-    stop: Option<i128>,
-    step: i128,
-) -> impl Iterator<Item = usize> {
+fn picks(length: usize, start: Option<i128>, stop: Option<i128>, step: i128) -> impl Iterator<Item = usize> {
     let length = length as i128;
-    let (low, high) = if step > 0 {
-        (0, length)
-    } else {
-        (-1, length - 1)
-    };
+    let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
     let clamp = |index: i128| match index < 0 {
         true => index.saturating_add(length).clamp(low, high),
         false => index.clamp(low, high),

@@ -128,10 +128,7 @@ fn convert(work: &mut Work, spec: &Spec, value: &Value) -> R<String> {
         }
         'c' => match kind(value) {
             Kind::Str(text) => text.to_owned(),
-            Kind::Int(code) => u32::try_from(code)
-                .ok()
-                .and_then(char::from_u32)
-                .map_or(String::new(), String::from),
+            Kind::Int(code) => u32::try_from(code).ok().and_then(char::from_u32).map_or(String::new(), String::from),
             _ => return fail("%c requires an int or a character"),
         },
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
@@ -150,11 +147,7 @@ fn finish(work: &mut Work, body: &str, width: i128, fill: char, side: Side) -> R
 
 fn numeric(work: &mut Work, spec: &Spec, value: &Value) -> R<String> {
     let Some(number) = number(value) else {
-        return fail(format!(
-            "%{} format: a real number is required, not {}",
-            spec.kind,
-            type_name(value)
-        ));
+        return fail(format!("%{} format: a real number is required, not {}", spec.kind, type_name(value)));
     };
     let (negative, magnitude) = magnitude(spec, number)?;
     let sign = match (negative, spec.plus, spec.space) {
@@ -229,10 +222,7 @@ fn exponent(size: f64, precision: usize, letter: char) -> String {
 /// `%g`: so many significant digits, in whichever notation is shorter.
 fn general(size: f64, precision: usize, spec: &Spec) -> String {
     let scientific = format!("{size:.digits$e}", digits = precision - 1);
-    let power: i32 = scientific
-        .split_once('e')
-        .and_then(|(_, p)| p.parse().ok())
-        .unwrap_or(0);
+    let power: i32 = scientific.split_once('e').and_then(|(_, p)| p.parse().ok()).unwrap_or(0);
     let trim = |text: &str| match text.contains('.') && !spec.alternate {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
         false => text.to_owned(),
@@ -253,7 +243,7 @@ fn grouped(digits: &str) -> String {
     let whole = digits.find('.').unwrap_or(digits.len());
     let mut out = String::new();
     for (i, c) in digits[..whole].chars().enumerate() {
-        if i > 0 && (whole - i) % 3 == 0 {
+        if i > 0 && (whole - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(c);
@@ -369,9 +359,7 @@ fn by_spec(work: &mut Work, spec: &Spec, value: &Value) -> R<String> {
     let numeric_kind = match (kind(value), spec.kind) {
         (Kind::Int(_), '\0') => Some('d'),
         (Kind::Float(_), '\0') if spec.precision.is_some() => Some('g'),
-        (_, 'd' | 'x' | 'X' | 'o' | 'b' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => {
-            Some(spec.kind)
-        }
+        (_, 'd' | 'x' | 'X' | 'o' | 'b' | 'e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%') => Some(spec.kind),
         (_, '\0' | 's') => None,
         (_, other) => return fail(format!("unknown format code {other:?}")),
     };

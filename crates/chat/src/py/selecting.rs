@@ -8,12 +8,7 @@ use super::value::{Shape, equal, iterate, list, seq, tuple};
 use super::{R, Work, fail, ops, tests};
 
 /// `a.b.0`: attributes and indices, one after the other.
-pub(super) fn attribute(
-    work: &mut Work,
-    value: &Value,
-    path: &Value,
-    default: Option<&Value>,
-) -> R {
+pub(super) fn attribute(work: &mut Work, value: &Value, path: &Value, default: Option<&Value>) -> R {
     let steps: Vec<Value> = match path.as_str() {
         Some(path) => path
             .split('.')
@@ -34,16 +29,8 @@ pub(super) fn attribute(
     Ok(found)
 }
 
-pub(super) fn attributes(
-    work: &mut Work,
-    values: &[Value],
-    path: &Value,
-    default: Option<&Value>,
-) -> R<Vec<Value>> {
-    values
-        .iter()
-        .map(|value| attribute(work, value, path, default))
-        .collect()
+pub(super) fn attributes(work: &mut Work, values: &[Value], path: &Value, default: Option<&Value>) -> R<Vec<Value>> {
+    values.iter().map(|value| attribute(work, value, path, default)).collect()
 }
 
 /// `map(attribute=…)` or `map("filter", …)`.

@@ -23,8 +23,8 @@ pub(crate) const METHODS: &[(&str, Method)] = &[
     ("isalnum", |_, s, _| all(s, char::is_alphanumeric)),
     ("isalpha", |_, s, _| all(s, char::is_alphabetic)),
     ("isascii", |_, s, _| Ok(Value::from(s.is_ascii()))),
-    ("isdecimal", |_, s, _| all(s, |c| c.is_numeric() && c.to_digit(10).is_some())),
-    ("isdigit", |_, s, _| all(s, |c| c.to_digit(10).is_some() || "²³¹".contains(c))),
+    ("isdecimal", |_, s, _| all(s, |c| c.is_ascii_digit())),
+    ("isdigit", |_, s, _| all(s, |c| c.is_ascii_digit() || "²³¹".contains(c))),
     ("isidentifier", |_, s, _| Ok(Value::from(is_identifier(s)))),
     ("islower", |_, s, _| Ok(Value::from(is_lower(s)))),
     ("isnumeric", |_, s, _| all(s, char::is_numeric)),
@@ -79,8 +79,7 @@ pub(crate) fn is_upper(text: &str) -> bool {
 
 fn is_identifier(text: &str) -> bool {
     let mut chars = text.chars();
-    chars.next().is_some_and(|c| c == '_' || c.is_alphabetic())
-        && chars.all(|c| c == '_' || c.is_alphanumeric())
+    chars.next().is_some_and(|c| c == '_' || c.is_alphabetic()) && chars.all(|c| c == '_' || c.is_alphanumeric())
 }
 
 pub(crate) fn capitalize(text: &str) -> String {
@@ -162,10 +161,7 @@ fn affix(work: &mut Work, text: &str, args: &Args, has: fn(&str, &str) -> bool) 
             Kind::Str(part) if has(&text, part) => return Ok(Value::from(true)),
             Kind::Str(_) => {}
             _ => {
-                return fail(format!(
-                    "the first argument must be str or a tuple of str, not {}",
-                    type_name(part)
-                ));
+                return fail(format!("the first argument must be str or a tuple of str, not {}", type_name(part)));
             }
         }
     }
@@ -289,11 +285,7 @@ fn words_from_right(text: &str, at_most: usize) -> Vec<&str> {
             parts.push(rest);
             break;
         }
-        let start = rest
-            .char_indices()
-            .rev()
-            .find(|(_, c)| is_space(*c))
-            .map_or(0, |(at, c)| at + c.len_utf8());
+        let start = rest.char_indices().rev().find(|(_, c)| is_space(*c)).map_or(0, |(at, c)| at + c.len_utf8());
         parts.push(&rest[start..]);
         rest = rest[..start].trim_end_matches(is_space);
     }
@@ -302,9 +294,7 @@ fn words_from_right(text: &str, at_most: usize) -> Vec<&str> {
 }
 
 /// The characters at which `str.splitlines` ends a line.
-const LINE_ENDS: &[char] = &[
-    '\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}',
-];
+const LINE_ENDS: &[char] = &['\n', '\r', '\x0b', '\x0c', '\x1c', '\x1d', '\x1e', '\u{85}', '\u{2028}', '\u{2029}'];
 
 fn splitlines(work: &mut Work, text: &str, args: &Args) -> R {
     args.accept(1, &["keepends"])?;
@@ -346,10 +336,7 @@ fn join_method(work: &mut Work, separator: &str, args: &Args) -> R {
     let mut out = String::new();
     for (i, part) in iterate(work, &parts)?.iter().enumerate() {
         let Kind::Str(part) = kind(part) else {
-            return fail(format!(
-                "sequence item {i}: expected str instance, {} found",
-                type_name(part)
-            ));
+            return fail(format!("sequence item {i}: expected str instance, {} found", type_name(part)));
         };
         if i > 0 {
             out.push_str(separator);

@@ -15,8 +15,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("callable", |_, a| {
         let value = a.need(0, "value")?;
         // Everything of the engine's own but namespaces; none of the plain types.
-        Ok(matches!(kind(&value), Kind::Other)
-            && value.downcast_object_ref::<super::value::Namespace>().is_none())
+        Ok(matches!(kind(&value), Kind::Other) && value.downcast_object_ref::<super::value::Namespace>().is_none())
     }),
     ("defined", |_, a| Ok(!a.need(0, "value")?.is_undefined())),
     ("divisibleby", |w, a| {
@@ -61,10 +60,7 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("odd", |w, a| parity(w, a, 1)),
     ("sameas", same_as),
     ("sequence", |_, a| {
-        Ok(matches!(
-            kind(&a.need(0, "value")?),
-            Kind::Undefined | Kind::Str(_) | Kind::List | Kind::Tuple | Kind::Dict
-        ))
+        Ok(matches!(kind(&a.need(0, "value")?), Kind::Undefined | Kind::Str(_) | Kind::List | Kind::Tuple | Kind::Dict))
     }),
     ("string", |_, a| Ok(matches!(kind(&a.need(0, "value")?), Kind::Str(_)))),
     ("test", |_, a| {

@@ -79,11 +79,7 @@ fn sequence(work: &mut Work, value: &Value, out: &mut String, open: &str, close:
 
 /// `repr` of a string: single quotes unless only those occur in it.
 fn quote_into(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
     for c in text.chars() {
         match c {
@@ -132,9 +128,7 @@ const NOT_PRINTABLE: &[(u32, u32)] = &[
 
 pub(crate) fn is_printable(c: char) -> bool {
     let code = c as u32;
-    !NOT_PRINTABLE
-        .iter()
-        .any(|(from, to)| (*from..=*to).contains(&code))
+    !NOT_PRINTABLE.iter().any(|(from, to)| (*from..=*to).contains(&code))
 }
 
 /// Python's `repr` of a float: the shortest digits that read back as the same

@@ -1,7 +1,7 @@
 //! Python's types over the engine's values.
 
-use std::collections::{BTreeMap, HashMap};
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr, Value, ValueKind};
@@ -173,14 +173,9 @@ impl Namespace {
 /// made: no chain can grow so long that walking or dropping it ends the stack.
 pub(crate) fn depth_of(value: &Value) -> R<usize> {
     match kind(value) {
-        Kind::List | Kind::Tuple | Kind::Generator => {
-            Ok(value.downcast_object_ref::<Seq>().map_or(1, |s| s.depth))
-        }
+        Kind::List | Kind::Tuple | Kind::Generator => Ok(value.downcast_object_ref::<Seq>().map_or(1, |s| s.depth)),
         Kind::Dict => Ok(value.downcast_object_ref::<Dict>().map_or(1, |d| d.depth)),
-        Kind::Other => fail(format!(
-            "a list, dict or namespace cannot hold a {}",
-            type_name(value)
-        )),
+        Kind::Other => fail(format!("a list, dict or namespace cannot hold a {}", type_name(value))),
         _ => Ok(0),
     }
 }
@@ -200,11 +195,7 @@ fn depth_over<'v>(work: &Work, values: impl Iterator<Item = &'v Value>) -> R<usi
 pub(crate) fn seq(work: &mut Work, items: Vec<Value>, shape: Shape) -> R {
     work.charge_items(items.len() + 2)?;
     let depth = depth_over(work, items.iter())?;
-    Ok(Value::from_object(Seq {
-        items,
-        shape,
-        depth,
-    }))
+    Ok(Value::from_object(Seq { items, shape, depth }))
 }
 
 pub(crate) fn list(work: &mut Work, items: Vec<Value>) -> R {
@@ -218,15 +209,9 @@ pub(crate) fn tuple(work: &mut Work, items: Vec<Value>) -> R {
 /// The one way to make a dict; a later entry replaces an earlier one of its key.
 pub(crate) fn dict(work: &mut Work, pairs: Vec<(Value, Value)>) -> R {
     work.charge_items(4 * pairs.len() + 4)?;
-    let mut dict = Dict {
-        depth: depth_over(work, pairs.iter().map(|(_, v)| v))?,
-        ..Dict::default()
-    };
+    let mut dict = Dict { depth: depth_over(work, pairs.iter().map(|(_, v)| v))?, ..Dict::default() };
     for (key, value) in pairs {
-        if !matches!(
-            kind(&key),
-            Kind::Str(_) | Kind::None | Kind::Bool(_) | Kind::Int(_) | Kind::Float(_)
-        ) {
+        if !matches!(kind(&key), Kind::Str(_) | Kind::None | Kind::Bool(_) | Kind::Int(_) | Kind::Float(_)) {
             return fail(format!("a {} cannot be the key of a dict", type_name(&key)));
         }
         match dict.find(&key) {
@@ -286,22 +271,12 @@ fn from_json_at(json: Json<'_>, levels: usize) -> Option<Value> {
 fn json_list<'j>(list: impl Iterator<Item = Json<'j>>, levels: usize) -> Option<Value> {
     let inner = levels.checked_sub(1)?;
     let items: Option<Vec<Value>> = list.map(|v| from_json_at(v, inner)).collect();
-    Some(Value::from_object(Seq {
-        items: items?,
-        shape: Shape::List,
-        depth: 1,
-    }))
+    Some(Value::from_object(Seq { items: items?, shape: Shape::List, depth: 1 }))
 }
 
-fn json_dict(
-    map: &serde_json::Map<String, serde_json::Value>,
-    levels: usize,
-) -> Option<Value> {
+fn json_dict(map: &serde_json::Map<String, serde_json::Value>, levels: usize) -> Option<Value> {
     let inner = levels.checked_sub(1)?;
-    let mut dict = Dict {
-        depth: 1,
-        ..Dict::default()
-    };
+    let mut dict = Dict { depth: 1, ..Dict::default() };
     for (key, value) in map {
         let key: Arc<str> = Arc::from(key.as_str());
         let value = from_json_at(Json::Value(value), inner)?;
@@ -426,15 +401,10 @@ pub(crate) fn equal(work: &mut Work, a: &Value, b: &Value) -> R<bool> {
             }
             Ok(true)
         }
-        (Kind::Other, Kind::Other) => Ok(
-            match (
-                a.downcast_object::<Namespace>(),
-                b.downcast_object::<Namespace>(),
-            ) {
-                (Some(a), Some(b)) => Arc::ptr_eq(&a, &b),
-                _ => false,
-            },
-        ),
+        (Kind::Other, Kind::Other) => Ok(match (a.downcast_object::<Namespace>(), b.downcast_object::<Namespace>()) {
+            (Some(a), Some(b)) => Arc::ptr_eq(&a, &b),
+            _ => false,
+        }),
         _ => Ok(false),
     }
 }
@@ -471,10 +441,6 @@ pub(crate) fn order(work: &mut Work, a: &Value, b: &Value) -> R<Ordering> {
             }
             Ok(a.len().cmp(&b.len()))
         }
-        _ => fail(format!(
-            "'<' not supported between '{}' and '{}'",
-            type_name(a),
-            type_name(b)
-        )),
+        _ => fail(format!("'<' not supported between '{}' and '{}'", type_name(a), type_name(b))),
     }
 }

@@ -110,10 +110,7 @@ fn m97_long_chains() {
     for link in [".a", "[0]", "|upper", "()", ".a()", "[1:]", " and 1", " or 1", " is none"] {
         let source = format!("{{{{ x{} }}}}", link.repeat(n));
         let found = on_a_small_stack(move || render(&source));
-        assert!(
-            matches!(found, Err(ChatError::Limit { .. } | ChatError::Syntax { .. })),
-            "{link}: {found:?}"
-        );
+        assert!(matches!(found, Err(ChatError::Limit { .. } | ChatError::Syntax { .. })), "{link}: {found:?}");
     }
     let branches = format!("{{% if 0 %}}{}{{% endif %}}", "{% elif 0 %}".repeat(n));
     assert_eq!(limit_of(branches), "nesting of the template");
@@ -319,10 +316,7 @@ fn m97_engine_panics() {
     ] {
         let found = on_a_small_stack(move || render(source));
         assert!(
-            matches!(
-                found,
-                Err(ChatError::Render { .. } | ChatError::Syntax { .. } | ChatError::Limit { .. })
-            ),
+            matches!(found, Err(ChatError::Render { .. } | ChatError::Syntax { .. } | ChatError::Limit { .. })),
             "{source}: {found:?}"
         );
     }
@@ -331,12 +325,7 @@ fn m97_engine_panics() {
 /// H43: a template or its variables in a request cost no more than a file's template.
 #[test]
 fn h43_template_and_variables_of_a_request() {
-    let limits = Limits {
-        output_bytes: 1000,
-        steps: 1000,
-        work_bytes: 100_000,
-        ..Limits::default()
-    };
+    let limits = Limits { output_bytes: 1000, steps: 1000, work_bytes: 100_000, ..Limits::default() };
     let parse = |source: &str| ChatTemplate::parse_with(source, limits).expect("valid");
     let (messages, special) = ([Message::user("hi")], SpecialTokens::new());
     let input = RenderInput::new(&messages, &special);
@@ -371,9 +360,41 @@ fn mutated_templates_end_in_text_or_an_error() {
         include_str!("data/types_macro.jinja"),
     ];
     let pieces = [
-        "{{", "}}", "{%", "%}", "{#", "#}", "-", "(", ")", "[", "]", "{", "}", "|", ".", "'", "\"",
-        "\\", ":", ",", " is ", " not ", " in ", "%", "**", "é", "\u{0}", "{% endfor %}", "loop",
-        "messages", "{% for x in y %}", "1e9", "~", "\n", "none",
+        "{{",
+        "}}",
+        "{%",
+        "%}",
+        "{#",
+        "#}",
+        "-",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "|",
+        ".",
+        "'",
+        "\"",
+        "\\",
+        ":",
+        ",",
+        " is ",
+        " not ",
+        " in ",
+        "%",
+        "**",
+        "é",
+        "\u{0}",
+        "{% endfor %}",
+        "loop",
+        "messages",
+        "{% for x in y %}",
+        "1e9",
+        "~",
+        "\n",
+        "none",
     ];
     let mut random = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = |below: usize| {
@@ -384,10 +405,7 @@ fn mutated_templates_end_in_text_or_an_error() {
     };
     let messages = [Message::system("s"), Message::user("hi"), Message::assistant("yo")];
     let special = SpecialTokens::new();
-    let limits = Limits {
-        steps: 200_000,
-        ..Limits::default()
-    };
+    let limits = Limits { steps: 200_000, ..Limits::default() };
     let mut rendered = 0;
     for round in 0..3000 {
         let mut source: Vec<char> = seeds[round % seeds.len()].chars().collect();
@@ -405,8 +423,8 @@ fn mutated_templates_end_in_text_or_an_error() {
             }
         }
         let source: String = source.into_iter().collect();
-        let done = ChatTemplate::parse_with(&source, limits)
-            .and_then(|t| t.render(&RenderInput::new(&messages, &special)));
+        let done =
+            ChatTemplate::parse_with(&source, limits).and_then(|t| t.render(&RenderInput::new(&messages, &special)));
         match done {
             Ok(_) => rendered += 1,
             Err(ChatError::Internal { message }) => panic!("{message}\n{source}"),

@@ -9,8 +9,7 @@ use serde_json::{Map, Value};
 fn check_folder(folder: &Path) -> (usize, Vec<String>) {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect(name);
     let expected: Value = serde_json::from_str(&read("expected.json")).expect("JSON");
-    let special: SpecialTokens =
-        serde_json::from_value(expected["special"].clone()).expect("special tokens");
+    let special: SpecialTokens = serde_json::from_value(expected["special"].clone()).expect("special tokens");
     let (mut count, mut wrong) = (0, Vec::new());
     for (name, cases) in expected["expected"].as_object().expect("templates") {
         let source = read(&format!("{name}.jinja"));
@@ -33,13 +32,8 @@ fn check_folder(folder: &Path) -> (usize, Vec<String>) {
     (count, wrong)
 }
 
-fn render_case(
-    template: &ChatTemplate,
-    case: &Value,
-    special: &SpecialTokens,
-) -> Result<String, ChatError> {
-    let messages: Vec<Message> =
-        serde_json::from_value(case["messages"].clone()).expect("messages");
+fn render_case(template: &ChatTemplate, case: &Value, special: &SpecialTokens) -> Result<String, ChatError> {
+    let messages: Vec<Message> = serde_json::from_value(case["messages"].clone()).expect("messages");
     let extra: Map<String, Value> = case["extra"].as_object().cloned().unwrap_or_default();
     let mut input = RenderInput::new(&messages, special);
     input.tools = case["tools"].as_array().map(Vec::as_slice);
@@ -55,20 +49,12 @@ fn difference(wanted: &Value, found: &Result<String, ChatError>) -> Option<Strin
     match (wanted["text"].as_str(), found) {
         (Some(text), Ok(found)) if text == found => None,
         (Some(text), Ok(found)) => {
-            let at = text
-                .bytes()
-                .zip(found.bytes())
-                .take_while(|(a, b)| a == b)
-                .count();
+            let at = text.bytes().zip(found.bytes()).take_while(|(a, b)| a == b).count();
             let around = |t: &str| {
                 let from = at.saturating_sub(30);
                 String::from_utf8_lossy(&t.as_bytes()[from..t.len().min(at + 60)]).into_owned()
             };
-            Some(format!(
-                "byte {at}: wanted {:?}, found {:?}",
-                around(text),
-                around(found)
-            ))
+            Some(format!("byte {at}: wanted {:?}, found {:?}", around(text), around(found)))
         }
         (Some(_), Err(error)) => Some(format!("error: {error}")),
         // Python's error says what kind it is: the template's own refusal, or a failure.
@@ -85,17 +71,8 @@ fn difference(wanted: &Value, found: &Result<String, ChatError>) -> Option<Strin
 
 fn assert_all(folder: &Path, at_least: usize) {
     let (count, wrong) = check_folder(folder);
-    assert!(
-        count >= at_least,
-        "{count} cases in {}",
-        folder.display()
-    );
-    assert!(
-        wrong.is_empty(),
-        "{} of {count} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(count >= at_least, "{count} cases in {}", folder.display());
+    assert!(wrong.is_empty(), "{} of {count} differ:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 /// Templates of published models, which cannot be part of this repository. A folder with
@@ -111,10 +88,7 @@ fn published_templates_render_as_transformers_does() {
 /// Templates written for this crate; `tests/make_expected.py` made the texts with Jinja2.
 #[test]
 fn own_templates_render_as_jinja2_does() {
-    assert_all(
-        &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data"),
-        40,
-    );
+    assert_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/data"), 40);
 }
 
 /// Small pieces of Jinja, one feature each, with what Jinja2 makes of them.
@@ -122,23 +96,19 @@ fn own_templates_render_as_jinja2_does() {
 fn snippets_render_as_in_jinja2() {
     let text = include_str!("data/snippets.expected.json");
     let expected: Value = serde_json::from_str(text).expect("JSON");
-    let special = SpecialTokens::new()
-        .with("bos_token", "<s>")
-        .with("eos_token", "</s>");
+    let special = SpecialTokens::new().with("bos_token", "<s>").with("eos_token", "</s>");
     let snippets = expected["expected"].as_array().expect("snippets");
     assert!(snippets.len() > 200);
     let mut wrong = Vec::new();
     for snippet in snippets {
         let source = snippet[0].as_str().expect("source");
-        let found = ChatTemplate::parse(source)
-            .and_then(|template| render_case(&template, &expected["case"], &special));
+        let found =
+            ChatTemplate::parse(source).and_then(|template| render_case(&template, &expected["case"], &special));
         let wanted = &snippet[1];
         let differs = match (&found, wanted["error"].as_str()) {
             // Python finds some of these only when it compiles or runs the template.
             (Err(ChatError::Syntax { .. }), Some(error)) => {
-                !(error.ends_with("SyntaxError")
-                    || error == "TemplateAssertionError"
-                    || source.contains("include"))
+                !(error.ends_with("SyntaxError") || error == "TemplateAssertionError" || source.contains("include"))
             }
             // The sandbox has a limit of its own for ranges.
             (Err(ChatError::Limit { .. }), Some("OverflowError")) => false,
@@ -153,11 +123,5 @@ fn snippets_render_as_in_jinja2() {
             wrong.push(format!("{source:?}: wanted {wanted}, found {found:?}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} differ:\n{}",
-        wrong.len(),
-        snippets.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), snippets.len(), wrong.join("\n"));
 }
