@@ -25,7 +25,6 @@ pub(crate) struct Hparams {
     pub vocab_size: Dim,
     pub context_length: usize,
     pub head_dim: usize,
-    pub value_dim: usize,
     pub rotary_dims: usize,
     pub norm_kind: NormKind,
     pub norm_eps: f32,
@@ -100,7 +99,6 @@ impl Hparams {
             vocab_size: vocab_size(source)?,
             context_length: source.need(&keys::CONTEXT_LENGTH)?,
             head_dim,
-            value_dim,
             rotary_dims: rotary_dims(source, head_dim)?,
             norm_kind,
             norm_eps: source.need_number(match norm_kind {
@@ -142,7 +140,7 @@ fn heads(source: &Source<'_>, num_layers: usize) -> Result<Vec<(usize, usize)>, 
     let queries = source.size_each(key, num_layers)?.ok_or_else(|| source.missing_key(key.key))?;
     let groups = source.size_each(&keys::NUM_KV_HEADS, num_layers)?.unwrap_or_else(|| queries.clone());
     for (layer, (heads, kv)) in queries.iter().zip(&groups).enumerate() {
-        if heads % kv != 0 {
+        if !heads.is_multiple_of(*kv) {
             let range = format!("a divisor of the {heads} query heads of layer {layer}");
             return Err(source.bad(keys::NUM_KV_HEADS.key, kv, range));
         }
@@ -154,7 +152,7 @@ fn head_dim(source: &Source<'_>, hidden_size: usize, heads: &[(usize, usize)]) -
     if let Some(head_dim) = source.size(&keys::HEAD_DIM)? {
         return Ok(head_dim);
     }
-    match heads.iter().find(|(heads, _)| hidden_size % heads != 0) {
+    match heads.iter().find(|(heads, _)| !hidden_size.is_multiple_of(*heads)) {
         None => Ok(hidden_size / heads.first().map_or(1, |(heads, _)| *heads)),
         Some((heads, _)) => {
             let range = format!("a multiple of {heads} heads, as there is no `{}`", source.key(keys::HEAD_DIM.key));
@@ -188,7 +186,7 @@ fn vocab_size(source: &Source<'_>) -> Result<Dim, ModelError> {
     if let Some(size) = source.size(&keys::VOCAB_SIZE)? {
         return Ok(Dim::new(size, keys::VOCAB_SIZE.key));
     }
-    let rows = source.tensor("token_embd.weight").map_or(0, |t| t.shape()[0]);
+    let rows = source.tensor("token_embd.weight").and_then(|t| t.shape().first().copied()).unwrap_or(0);
     if rows == 0 {
         return Err(source.missing_key(keys::VOCAB_SIZE.key));
     }

@@ -65,8 +65,8 @@ numbers! {
     LAYER_NORM_EPS     "attention.layer_norm_epsilon"       above 0.0 to 1.0;
     ROPE_THETA         "rope.freq_base"                     above 1.0 to 1e12;
     ROPE_THETA_LOCAL   "rope.freq_base_swa"                 above 1.0 to 1e12;
-    ROPE_FACTOR        "rope.scaling.factor"                above 0.0 to 1e6;
-    ROPE_FACTOR_OLD    "rope.scale_linear"                  above 0.0 to 1e6;
+    ROPE_FACTOR        "rope.scaling.factor"                above 1e-3 to 1e6;
+    ROPE_FACTOR_OLD    "rope.scale_linear"                  above 1e-3 to 1e6;
     ROPE_MAGNITUDE     "rope.scaling.attn_factor"           above 0.0 to 1e3;
     YARN_MAGNITUDE     "rope.scaling.yarn_attn_factor"      above 0.0 to 1e3;
     YARN_EXTRAPOLATION "rope.scaling.yarn_ext_factor"       above -1.0 to 1.0;
@@ -77,7 +77,7 @@ numbers! {
     ATTENTION_SOFTCAP  "attn_logit_softcapping"             above 0.0 to 1e6;
     TEMPERATURE_SCALE  "attention.temperature_scale"        above -1e-30 to 1e3;
     LOGIT_SOFTCAP      "final_logit_softcapping"            above -1e-30 to 1e6;
-    LOGIT_SCALE        "logit_scale"                        above 0.0 to 1e6;
+    LOGIT_SCALE        "logit_scale"                        above 1e-9 to 1e6;
     EMBEDDING_SCALE    "embedding_scale"                    above 0.0 to 1e6;
     RESIDUAL_SCALE     "residual_scale"                     above 0.0 to 1e6;
     EXPERT_SCALE       "expert_weights_scale"               above 0.0 to 1e6;
@@ -86,6 +86,8 @@ numbers! {
 /// Keys whose values are texts or truths, so that no range applies.
 pub(crate) mod plain {
     pub(crate) const ROPE_SCALING: &str = "rope.scaling.type";
+    pub(crate) const ROPE_SECTIONS: &str = "rope.dimension_sections";
     pub(crate) const YARN_TRUNCATE: &str = "rope.scaling.yarn_truncate";
+    pub(crate) const PARALLEL_RESIDUAL: &str = "use_parallel_residual";
     pub(crate) const NORMALIZE_EXPERTS: &str = "expert_weights_norm";
 }

@@ -3,6 +3,7 @@
 
 mod archs;
 mod blocks;
+mod describe;
 mod error;
 mod hparams;
 mod keys;
@@ -12,6 +13,7 @@ mod source;
 mod window;
 
 pub use archs::{ARCHS, ArchSpec};
+pub use describe::{ModelInfo, describe};
 pub use error::{ModelError, ModelWarning};
 pub use source::Source;
 

@@ -94,9 +94,10 @@ impl<'a> Net<'a> {
     }
 
     fn check(&mut self, name: &str, shape: &[Dim], usage: Use) {
-        self.used.insert(name.to_string());
+        if !self.used.insert(name.to_string()) {
+            return;
+        }
         match self.source.tensor(name) {
-            None if self.missing.iter().any(|m| m == name) => {}
             None => self.missing.push(name.to_string()),
             Some(info) => {
                 let misfit = misfit(info, shape, usage);

@@ -7,6 +7,8 @@ use crate::source::Source;
 use crate::{ModelError, keys};
 
 const THETA_DEFAULT: f32 = 10_000.0;
+/// Below this, a divided frequency could overflow.
+const DIVISOR_MIN: f32 = 1e-6;
 const SCALINGS: &str = "none, linear, yarn or longrope";
 
 /// The rotation of a model with one kind of layer: base, scaling, and the file's tables of divisors.
@@ -116,11 +118,11 @@ fn divisors(source: &Source<'_>, hp: &Hparams) -> Result<Option<Vec<f32>>, Model
     let by_length = if context > trained { "rope_factors_long.weight" } else { "rope_factors_short.weight" };
     for name in ["rope_freqs.weight", by_length] {
         let Some(values) = source.rope_table(name, hp.rotary_dims / 2, "rope.dimension_count / 2")? else { continue };
-        if let Some(bad) = values.iter().find(|v| !(v.is_finite() && **v > 0.0)) {
+        if let Some(bad) = values.iter().find(|v| !(v.is_finite() && **v > DIVISOR_MIN)) {
             return Err(ModelError::BadHyperparam {
                 key: name.into(),
                 found: bad.to_string(),
-                range: "finite positive numbers".into(),
+                range: format!("finite numbers above {DIVISOR_MIN:e}"),
             });
         }
         return Ok(Some(values));

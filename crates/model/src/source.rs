@@ -118,7 +118,7 @@ impl<'a> Source<'a> {
         if found.is_finite() && found > number.above && found <= number.max {
             return Ok(Some(found));
         }
-        let range = format!("a number above {} and at most {:e}", number.above.max(0.0), number.max);
+        let range = format!("a number from {:e} (excluded) to {:e}", number.above, number.max);
         Err(self.bad(number.key, found, range))
     }
 

@@ -11,6 +11,7 @@ use crate::{Built, ModelError, keys};
 
 pub(super) const SPEC: ArchSpec = ArchSpec { name: "gemma2", description: "Gemma 2", build };
 
+const LAYERS_27B: usize = 46;
 const SCORE_CAP_DEFAULT: f32 = 50.0;
 const LOGIT_CAP_DEFAULT: f32 = 30.0;
 
@@ -18,7 +19,7 @@ fn build(source: &Source<'_>) -> Result<Built, ModelError> {
     let mut net = Net::new(source, NormKind::Rms)?;
     let global = Attention {
         rope: Some(net.rope(RopePairing::Halves)?),
-        scale: query_scale(&net)?,
+        scale: query_scale(&net, LAYERS_27B)?,
         softcap: Some(source.number(&keys::ATTENTION_SOFTCAP)?.unwrap_or(SCORE_CAP_DEFAULT)),
         ..Attention::default()
     };
@@ -41,13 +42,12 @@ fn build(source: &Source<'_>) -> Result<Built, ModelError> {
     net.finish(logits)
 }
 
-/// The 27B model, the one of 46 layers, scales by its hidden size a head instead of its head size; files need not
-/// say so.
-fn query_scale(net: &Net<'_>) -> Result<Option<f32>, ModelError> {
-    const LAYERS_27B: usize = 46;
+/// The factor of scores in the 27B models, which files need not say: one over the root of the hidden size a head, not
+/// of the head size. They are known by their layers.
+pub(super) fn query_scale(net: &Net<'_>, layers_of_27b: usize) -> Result<Option<f32>, ModelError> {
     let stated = net.source.number(&keys::ATTENTION_SCALE)?;
     let by_hidden = || {
-        let layer = net.hp.layers.first().filter(|_| net.hp.layers.len() == LAYERS_27B)?;
+        let layer = net.hp.layers.first().filter(|_| net.hp.layers.len() == layers_of_27b)?;
         Some((layer.num_heads as f32 / net.hp.hidden_size.size as f32).sqrt())
     };
     Ok(stated.or_else(by_hidden))

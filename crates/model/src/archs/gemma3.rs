@@ -4,19 +4,22 @@ use rocmforge_attention::RopePairing;
 use rocmforge_program::{Activation, NormKind};
 
 use super::ArchSpec;
+use super::gemma2::query_scale;
 use crate::blocks::{Attention, Mlp, QkNorm};
 use crate::net::Net;
 use crate::rope::local_rope;
 use crate::source::Source;
-use crate::{Built, ModelError, keys};
+use crate::{Built, ModelError};
 
 pub(super) const SPEC: ArchSpec = ArchSpec { name: "gemma3", description: "Gemma 3, text", build };
+
+const LAYERS_27B: usize = 62;
 
 fn build(source: &Source<'_>) -> Result<Built, ModelError> {
     let mut net = Net::new(source, NormKind::Rms)?;
     let global = Attention {
         rope: Some(net.rope(RopePairing::Halves)?),
-        scale: query_scale(&net)?,
+        scale: query_scale(&net, LAYERS_27B)?,
         qk_norm: QkNorm::Heads,
         ..Attention::default()
     };
@@ -38,16 +41,4 @@ fn build(source: &Source<'_>) -> Result<Built, ModelError> {
     let logits = net.head(x)?;
     let logits = net.bound_logits(logits, None)?;
     net.finish(logits)
-}
-
-/// The 27B model, the one of 62 layers, scales by its hidden size a head instead of its head size; files need not
-/// say so.
-fn query_scale(net: &Net<'_>) -> Result<Option<f32>, ModelError> {
-    const LAYERS_27B: usize = 62;
-    let stated = net.source.number(&keys::ATTENTION_SCALE)?;
-    let by_hidden = || {
-        let layer = net.hp.layers.first().filter(|_| net.hp.layers.len() == LAYERS_27B)?;
-        Some((layer.num_heads as f32 / net.hp.hidden_size.size as f32).sqrt())
-    };
-    Ok(stated.or_else(by_hidden))
 }

@@ -8,7 +8,7 @@ use super::ArchSpec;
 use crate::blocks::{Attention, Mlp, QkNorm};
 use crate::net::Net;
 use crate::source::Source;
-use crate::{Built, ModelError};
+use crate::{Built, ModelError, keys};
 
 pub(super) const SPEC: ArchSpec = ArchSpec { name: "stablelm", description: "StableLM 3B and StableLM 2", build };
 
@@ -16,7 +16,7 @@ fn build(source: &Source<'_>) -> Result<Built, ModelError> {
     let mut net = Net::new(source, NormKind::Layer)?;
     let qk_norm = if net.has("blk.0.attn_q_norm.weight") { QkNorm::EachHead } else { QkNorm::None };
     let attention = Attention { rope: Some(net.rope(RopePairing::Halves)?), qk_norm, ..Attention::default() };
-    let parallel = source.truth("use_parallel_residual")?.unwrap_or(false);
+    let parallel = source.truth(keys::plain::PARALLEL_RESIDUAL)?.unwrap_or(false);
     let mut x = net.embed(1.0);
     for layer in net.layers() {
         let normed = net.norm(x, &layer.tensor("attn_norm"))?;

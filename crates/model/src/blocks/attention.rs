@@ -1,7 +1,7 @@
 //! Self-attention: projections, norms of queries and keys, rotation, output.
 
 use rocmforge_attention::{AttentionSpec, RopeSpec};
-use rocmforge_program::{NormKind, ValueId};
+use rocmforge_program::ValueId;
 
 use super::Emitted;
 use crate::ModelError;
@@ -76,21 +76,15 @@ impl Net<'_> {
         })
     }
 
-    fn project_fused(&mut self, layer: &Layer, x: ValueId, widths: [Dim; 3]) -> Result<Qkv, ModelError> {
+    fn project_fused(&mut self, layer: &Layer, x: ValueId, [q, k, v]: [Dim; 3]) -> Result<Qkv, ModelError> {
         const KEYS: &str = "(attention.head_count + 2 x attention.head_count_kv) x attention.key_length";
-        let stored = Dim::new(widths.iter().map(|w| w.size).sum(), KEYS);
-        let (weight, bias) = (layer.tensor("attn_qkv.weight"), layer.tensor("attn_qkv.bias"));
-        let has_bias = self.has(&bias);
-        let mut first = 0;
-        let mut parts = widths.iter().map(|width| {
-            let rows = first..first + width.size;
-            first = rows.end;
-            let weight = self.matrix_rows(&weight, stored, rows.clone(), self.hp.hidden_size)?;
-            let bias = if has_bias { Some(self.vector_part(&bias, stored, rows)?) } else { None };
-            Ok::<_, ModelError>(self.ops.linear(x, weight, bias)?)
-        });
-        let mut next = || parts.next().unwrap_or_else(|| unreachable!("one part a width"));
-        Ok(Qkv { q: next()?, k: next()?, v: next()? })
+        let (name, keys_at, values_at) = (layer.tensor("attn_qkv"), q.size, q.size + k.size);
+        let stored = Dim::new(values_at + v.size, KEYS);
+        Ok(Qkv {
+            q: self.linear_part(x, &name, stored, 0..keys_at)?,
+            k: self.linear_part(x, &name, stored, keys_at..values_at)?,
+            v: self.linear_part(x, &name, stored, values_at..stored.size)?,
+        })
     }
 
     /// Norm and rotation of queries or keys, in the model's order.
@@ -119,7 +113,6 @@ impl Net<'_> {
             QkNorm::EachHead => (head, self.table(name, Dim::new(heads, "attention.head_count"), head)),
             QkNorm::Row => (row, self.vector(name, row)),
         };
-        debug_assert!(kind == NormKind::Rms || norm == QkNorm::EachHead, "no such norm is known to have a bias");
         Ok(self.ops.norm(kind, x, group.size, eps, Some(weight), None)?)
     }
 }

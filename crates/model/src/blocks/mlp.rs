@@ -35,8 +35,9 @@ impl Net<'_> {
                 self.ops.gate(gate, Some(up), activation)?
             }
             Mlp::Fused(activation) => {
-                let gate = self.half(x, &name("up"), 0, width)?;
-                let up = self.half(x, &name("up"), 1, width)?;
+                let stored = Dim::new(2 * width.size, "2 x feed_forward_length");
+                let gate = self.linear_part(x, &name("up"), stored, 0..width.size)?;
+                let up = self.linear_part(x, &name("up"), stored, width.size..stored.size)?;
                 self.ops.gate(gate, Some(up), activation)?
             }
             Mlp::Plain(activation) => {
@@ -45,15 +46,5 @@ impl Net<'_> {
             }
         };
         self.linear(inner, &name("down"), hidden, width)
-    }
-
-    /// One half of the rows of a fused map.
-    fn half(&mut self, x: ValueId, name: &str, half: usize, width: Dim) -> Emitted {
-        let stored = Dim::new(2 * width.size, "2 x feed_forward_length");
-        let rows = half * width.size..(half + 1) * width.size;
-        let bias = format!("{name}.bias");
-        let weight = self.matrix_rows(&format!("{name}.weight"), stored, rows.clone(), self.hp.hidden_size)?;
-        let bias = if self.has(&bias) { Some(self.vector_part(&bias, stored, rows)?) } else { None };
-        Ok(self.ops.linear(x, weight, bias)?)
     }
 }

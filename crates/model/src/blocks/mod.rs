@@ -8,6 +8,8 @@ pub(crate) use attention::{Attention, QkNorm};
 pub(crate) use mlp::Mlp;
 pub(crate) use moe::Moe;
 
+use std::ops::Range;
+
 use rocmforge_program::{NormKind, ValueId, WeightId};
 
 use crate::hparams::Dim;
@@ -46,6 +48,14 @@ impl Net<'_> {
     pub(crate) fn linear(&mut self, x: ValueId, name: &str, rows: Dim, cols: Dim) -> Emitted {
         let weight = self.matrix(&format!("{name}.weight"), rows, cols);
         let bias = self.bias(name, rows);
+        Ok(self.ops.linear(x, weight, bias)?)
+    }
+
+    /// Some rows of a linear map that holds several: fused projections of `stored` rows in all.
+    pub(crate) fn linear_part(&mut self, x: ValueId, name: &str, stored: Dim, rows: Range<usize>) -> Emitted {
+        let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+        let weight = self.matrix_rows(&weight, stored, rows.clone(), self.hp.hidden_size)?;
+        let bias = if self.has(&bias) { Some(self.vector_part(&bias, stored, rows)?) } else { None };
         Ok(self.ops.linear(x, weight, bias)?)
     }
 
