@@ -153,6 +153,16 @@ impl Activations {
         self.quantize_with(pool, Isa::best(), x, tokens, cols)
     }
 
+    /// The input that the last call of [`Activations::quantize`] made, without quantizing again: `x` must be unchanged.
+    ///
+    /// # Errors
+    /// As [`Activations::quantize`].
+    pub fn held<'a>(&'a self, x: &'a [f32], tokens: usize, cols: usize) -> Result<Input<'a>, MatmulError> {
+        let input = Input::floats(x, tokens, cols)?;
+        let lines = self.lines.get(..tokens * stride(cols)).filter(|_| cols.is_multiple_of(BLOCK) && !x.is_empty());
+        Ok(Input { lines, ..input })
+    }
+
     /// The same with chosen instructions, for this and for the products that follow.
     ///
     /// # Errors

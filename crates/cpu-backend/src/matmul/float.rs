@@ -23,23 +23,23 @@ pub(super) trait Column {
 }
 
 macro_rules! column {
-    ($($name:ident $bytes:literal $load:expr;)*) => {$(
+    ($($name:ident $bytes:literal $load:ident;)*) => {$(
         pub(super) struct $name;
         impl Column for $name {
             const BYTES: usize = $bytes * ROWS;
             #[inline(always)]
             unsafe fn load<S: Simd>(at: *const u8) -> S::Floats {
                 // SAFETY: the caller's promise.
-                unsafe { $load(at) }
+                unsafe { S::$load(at.cast()) }
             }
         }
     )*};
 }
 
 column! {
-    Single 4 |at: *const u8| S::load(at.cast());
-    Half 2 S::half;
-    Bfloat 2 S::bfloat;
+    Single 4 load;
+    Half 2 half;
+    Bfloat 2 bfloat;
 }
 
 /// What a float kernel works on: some columns of some panels.
@@ -130,11 +130,14 @@ unsafe fn step<S: Simd, C: Column, const P: usize, const T: usize>(
 ) {
     // SAFETY: as promised by the caller.
     unsafe {
-        let w: [S::Floats; P] = std::array::from_fn(|p| C::load::<S>(w[p].add(at * C::BYTES)));
+        let mut columns = [C::load::<S>(w[0].add(at * C::BYTES)); P];
+        for p in 1..P {
+            columns[p] = C::load::<S>(w[p].add(at * C::BYTES));
+        }
         for t in 0..T {
             let x = S::splat(x[t].add(at));
             for p in 0..P {
-                sums[t][p] = S::fma(w[p], x, sums[t][p]);
+                sums[t][p] = S::fma(columns[p], x, sums[t][p]);
             }
         }
     }

@@ -157,11 +157,11 @@ struct Factors<S: Simd> {
 unsafe fn head<S: Simd, F: Format>(record: *const u8) -> Head<S> {
     // SAFETY: both lie within the record.
     unsafe {
-        let at = |i: usize| {
-            let at = record.add(2 * ROWS * i);
-            if matches!(F::SPEC.scale, Scale::Bfloat) { S::bfloat(at) } else { S::half(at) }
-        };
-        Head { scale: at(0), min: if F::SPEC.min { at(1) } else { S::zero() } }
+        if matches!(F::SPEC.scale, Scale::Bfloat) {
+            return Head { scale: S::bfloat(record), min: S::zero() };
+        }
+        let min = if F::SPEC.min { S::half(record.add(2 * ROWS)) } else { S::zero() };
+        Head { scale: S::half(record), min }
     }
 }
 
@@ -170,26 +170,26 @@ unsafe fn head<S: Simd, F: Format>(record: *const u8) -> Head<S> {
 #[inline(always)]
 unsafe fn factors<S: Simd, F: Format>(record: *const u8, head: &Head<S>, block: usize) -> Factors<S> {
     let spec = F::SPEC;
-    // SAFETY: all pointers lie within the record.
-    let (scale, min) = unsafe {
-        let sub = |at: usize, i: usize| record.add(at + (block * spec.subs() + i) * ROWS);
-        let scale = |i: usize| match spec.scale {
-            Scale::Half | Scale::Bfloat => head.scale,
-            Scale::Unsigned => S::mul(head.scale, S::unsigned(sub(spec.sub_scales_at(), i))),
-            Scale::Signed => S::mul(head.scale, S::signed(sub(spec.sub_scales_at(), i))),
-            Scale::Nibbles => S::mul(head.scale, S::low_nibbles(sub(spec.sub_scales_at(), i))),
-        };
-        let min = |i: usize| match spec.scale {
-            _ if !spec.min => S::zero(),
-            Scale::Half | Scale::Bfloat => head.min,
-            Scale::Unsigned => S::mul(head.min, S::unsigned(sub(spec.sub_mins_at(), i))),
-            Scale::Signed => S::mul(head.min, S::signed(sub(spec.sub_mins_at(), i))),
-            Scale::Nibbles => S::mul(head.min, S::high_nibbles(sub(spec.sub_scales_at(), i))),
-        };
-        let last = spec.subs() - 1;
-        ([scale(0), scale(last)], [min(0), min(last)])
-    };
-    Factors { scale, min }
+    let mut f = Factors { scale: [head.scale; 2], min: [head.min; 2] };
+    for i in 0..spec.subs() {
+        // SAFETY: the bytes of a sub-block lie within the record.
+        unsafe {
+            let sub = record.add((block * spec.subs() + i) * ROWS);
+            let (scale, min) = (sub.add(spec.sub_scales_at()), sub.add(spec.sub_mins_at()));
+            match spec.scale {
+                Scale::Half | Scale::Bfloat => {}
+                Scale::Unsigned => f.scale[i] = S::mul(head.scale, S::unsigned(scale)),
+                Scale::Signed => f.scale[i] = S::mul(head.scale, S::signed(scale)),
+                Scale::Nibbles => f.scale[i] = S::mul(head.scale, S::low_nibbles(scale)),
+            }
+            match spec.scale {
+                Scale::Unsigned if spec.min => f.min[i] = S::mul(head.min, S::unsigned(min)),
+                Scale::Nibbles if spec.min => f.min[i] = S::mul(head.min, S::high_nibbles(scale)),
+                _ => {}
+            }
+        }
+    }
+    f
 }
 
 /// The weights of a block as unsigned bytes, group by group.
@@ -414,7 +414,10 @@ pub(super) unsafe fn dense<
                 }
                 let each = GROUPS / SUBS;
                 for g in i * each..(i + 1) * each {
-                    let w: [S::Bytes; P] = std::array::from_fn(|p| S::bytes(block.add(p * size + g * GROUP)));
+                    let mut w = [S::bytes(block.add(g * GROUP)); P];
+                    for p in 1..P {
+                        w[p] = S::bytes(block.add(p * size + g * GROUP));
+                    }
                     for t in 0..T {
                         let x = S::quad(Line::values(x[t]).add(4 * g));
                         for p in 0..P {
@@ -422,29 +425,31 @@ pub(super) unsafe fn dense<
                         }
                     }
                 }
-                let factor = |p: usize| block.add(p * size + GROUPS * GROUP + i * 4 * ROWS).cast::<f32>();
-                let scale: [S::Floats; P] = std::array::from_fn(|p| S::load(factor(p)));
+                let scales = block.add(GROUPS * GROUP + i * 4 * ROWS);
                 for t in 0..T {
                     let x_scale = S::splat(Line::scale(x[t]));
                     for p in 0..P {
-                        sums[t][p] = S::fma(S::float(dots[t][p]), S::mul(scale[p], x_scale), sums[t][p]);
+                        let scale = S::load(scales.add(p * size).cast());
+                        sums[t][p] = S::fma(S::float(dots[t][p]), S::mul(scale, x_scale), sums[t][p]);
                     }
                 }
             }
             if MIN {
                 for i in 0..SUBS {
-                    let factor = |p: usize| block.add(p * size + GROUPS * GROUP + (SUBS + i) * 4 * ROWS).cast::<f32>();
-                    let min: [S::Floats; P] = std::array::from_fn(|p| S::load(factor(p)));
+                    let mins = block.add(GROUPS * GROUP + (SUBS + i) * 4 * ROWS);
                     for t in 0..T {
                         let x_sum = S::splat(Line::xsum(x[t], i, SUBS));
                         for p in 0..P {
-                            sums[t][p] = S::fma(min[p], x_sum, sums[t][p]);
+                            let min = S::load(mins.add(p * size).cast());
+                            sums[t][p] = S::fma(min, x_sum, sums[t][p]);
                         }
                     }
                 }
             }
             block = block.add(P * size);
-            x = x.map(|x| x.add(1));
+            for x in &mut x {
+                *x = x.add(1);
+            }
         }
         for t in 0..T {
             for p in 0..P {

@@ -42,28 +42,28 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         half(at: *const u8) -> Floats {
             [_mm256_cvtph_ps(_mm_loadu_si128(at.cast())), _mm256_cvtph_ps(_mm_loadu_si128(at.add(16).cast()))]
         }
-        bfloat(at: *const u8) -> Floats {
-            [at, at.add(16)].map(|at| {
-                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(at.cast()))))
-            })
-        }
+        bfloat(at: *const u8) -> Floats { [bfloat8(at), bfloat8(at.add(16))] }
         unsigned(at: *const u8) -> Floats {
-            [at, at.add(8)].map(|at| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(at.cast()))))
+            [_mm256_cvtepi32_ps(wide(at)), _mm256_cvtepi32_ps(wide(at.add(8)))]
         }
         signed(at: *const u8) -> Floats {
-            [at, at.add(8)].map(|at| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(at.cast()))))
+            [
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(at.cast()))),
+                _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(at.add(8).cast()))),
+            ]
         }
-        low_nibbles(at: *const u8) -> Floats {
-            [at, at.add(8)].map(|at| {
-                let wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at.cast()));
-                _mm256_cvtepi32_ps(_mm256_and_si256(wide, _mm256_set1_epi32(15)))
-            })
-        }
+        low_nibbles(at: *const u8) -> Floats {{
+            let mask = _mm256_set1_epi32(15);
+            [
+                _mm256_cvtepi32_ps(_mm256_and_si256(wide(at), mask)),
+                _mm256_cvtepi32_ps(_mm256_and_si256(wide(at.add(8)), mask)),
+            ]
+        }}
         high_nibbles(at: *const u8) -> Floats {
-            [at, at.add(8)].map(|at| {
-                let wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(at.cast()));
-                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(wide))
-            })
+            [
+                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(wide(at))),
+                _mm256_cvtepi32_ps(_mm256_srli_epi32::<4>(wide(at.add(8)))),
+            ]
         }
         bytes(at: *const u8) -> Ints {
             [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(32).cast())]
@@ -72,9 +72,10 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
             _mm256_storeu_si256(at.cast(), v[0]);
             _mm256_storeu_si256(at.add(32).cast(), v[1]);
         }}
-        and(a: Ints, mask: u8) -> Ints {
-            a.map(|a| _mm256_and_si256(a, _mm256_set1_epi8(mask.cast_signed())))
-        }
+        and(a: Ints, mask: u8) -> Ints {{
+            let mask = _mm256_set1_epi8(mask.cast_signed());
+            [_mm256_and_si256(a[0], mask), _mm256_and_si256(a[1], mask)]
+        }}
         and_or(a: Ints, mask: u8, b: Ints) -> Ints {{
             let mask = _mm256_set1_epi8(mask.cast_signed());
             [
@@ -82,11 +83,17 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
                 _mm256_or_si256(_mm256_and_si256(a[1], mask), b[1]),
             ]
         }}
-        right(a: Ints, n: u32) -> Ints { a.map(|a| _mm256_srl_epi16(a, _mm_cvtsi32_si128(n.cast_signed()))) }
-        left(a: Ints, n: u32) -> Ints { a.map(|a| _mm256_sll_epi16(a, _mm_cvtsi32_si128(n.cast_signed()))) }
+        right(a: Ints, n: u32) -> Ints {{
+            let n = _mm_cvtsi32_si128(n.cast_signed());
+            [_mm256_srl_epi16(a[0], n), _mm256_srl_epi16(a[1], n)]
+        }}
+        left(a: Ints, n: u32) -> Ints {{
+            let n = _mm_cvtsi32_si128(n.cast_signed());
+            [_mm256_sll_epi16(a[0], n), _mm256_sll_epi16(a[1], n)]
+        }}
         look_up(table: &[u8; 16], i: Ints) -> Ints {{
             let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
-            i.map(|i| _mm256_shuffle_epi8(table, i))
+            [_mm256_shuffle_epi8(table, i[0]), _mm256_shuffle_epi8(table, i[1])]
         }}
         start<const WIDE: bool>(nsum: *const i32, shift: u32) -> Ints {
             // Without VNNI, wide weights are brought back to signed numbers before the product.
@@ -101,9 +108,29 @@ impl<const VNNI: bool> Simd for Avx2<VNNI> {
         dot<const WIDE: bool>(acc: Ints, w: Ints, x: Ints) -> Ints {
             [dot::<VNNI, WIDE>(acc[0], w[0], x[0]), dot::<VNNI, WIDE>(acc[1], w[1], x[1])]
         }
-        float(v: Ints) -> Floats { v.map(|v| _mm256_cvtepi32_ps(v)) }
+        float(v: Ints) -> Floats { [_mm256_cvtepi32_ps(v[0]), _mm256_cvtepi32_ps(v[1])] }
         prefetch(at: *const u8) { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
     }
+}
+
+/// Eight bytes as integers.
+///
+/// # Safety
+/// The processor has the instructions named at [`Avx2`], and the bytes can be read.
+#[inline(always)]
+unsafe fn wide(at: *const u8) -> __m256i {
+    // SAFETY: as promised by the caller.
+    unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(at.cast())) }
+}
+
+/// Eight bfloat16 numbers, widened.
+///
+/// # Safety
+/// As [`wide`].
+#[inline(always)]
+unsafe fn bfloat8(at: *const u8) -> __m256 {
+    // SAFETY: as promised by the caller.
+    unsafe { _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(_mm_loadu_si128(at.cast())))) }
 }
 
 /// Dot products of four bytes. The multiply-add of bytes saturates at 16 bits, which sums of two

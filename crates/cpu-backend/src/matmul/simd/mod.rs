@@ -3,6 +3,10 @@
 //! Kernels are written once over [`Simd`]: the 16 rows of a panel at one column, or at four
 //! columns where the numbers are bytes. Because every operation here is exact or rounds once in
 //! the way IEEE 754 prescribes, all implementations give the same bits.
+//!
+//! The instructions become available when everything was inlined into a function that enables
+//! them (see `isa.rs`). So all of it is `inline(always)`, and no closure handles a vector: one
+//! that is not inlined would call each instruction as a function.
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod avx2;
