@@ -98,7 +98,7 @@ impl Step {
             }),
             Rule::Threes { class, alone } => Ok(Step::Threes {
                 runs: compile(&[&format!("{class}+")])?,
-                alone: if alone { Some(compile(&[r"\w"])?) } else { None },
+                alone: if alone { Some(compile(&[r"[\w\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}]"])?) } else { None },
             }),
         }
     }

@@ -159,8 +159,11 @@ fn offer(slot: &mut Best, score: f64, token: TokenId, length: usize) {
 impl Normalizer {
     fn run(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len() + text.len() / 2 + MARK.len());
+        // When spaces are merged, each word brings its own, and the first one is the prefix.
+        if self.add_prefix && !self.merge_spaces && !text.is_empty() {
+            out.push_str(MARK);
+        }
         let mut in_word = false;
-        let mut prefixed = false;
         let mut take = |piece: &str| {
             for c in piece.chars() {
                 if c == ' ' {
@@ -170,11 +173,10 @@ impl Normalizer {
                     }
                     continue;
                 }
-                if !in_word && ((self.add_prefix && !prefixed) || (self.merge_spaces && !out.is_empty())) {
+                if !in_word && self.merge_spaces && (self.add_prefix || !out.is_empty()) {
                     out.push_str(MARK);
                 }
                 in_word = true;
-                prefixed = true;
                 out.push(c);
             }
         };
@@ -227,5 +229,6 @@ mod tests {
         assert_eq!(run(true, "  a   b "), "▁a▁b");
         assert_eq!(run(false, " a  b "), "▁▁a▁▁b▁");
         assert_eq!(run(true, "   "), "");
+        assert_eq!(run(false, "  "), "▁▁▁");
     }
 }

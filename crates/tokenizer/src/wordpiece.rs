@@ -24,7 +24,10 @@ pub(crate) struct Folding {
 /// A WordPiece tokenizer over a vocabulary in which a token that begins a word begins with U+2581.
 #[derive(Debug)]
 pub(crate) struct WordPiece {
-    tokens: Map<Box<[u8]>, TokenId>,
+    /// Tokens that begin a word, without their mark.
+    beginnings: Map<Box<[u8]>, TokenId>,
+    /// Tokens that continue one.
+    continuations: Map<Box<[u8]>, TokenId>,
     longest: usize,
     folding: Folding,
     unknown: TokenId,
@@ -33,23 +36,27 @@ pub(crate) struct WordPiece {
 impl WordPiece {
     /// Takes the vocabulary's text tokens.
     pub(crate) fn new(vocab: &Vocab, folding: Folding, unknown: TokenId) -> Self {
-        let mut tokens: Map<Box<[u8]>, TokenId> = Map::default();
-        let mut longest = 0;
+        let mut model =
+            Self { beginnings: Map::default(), continuations: Map::default(), longest: 0, folding, unknown };
         for (id, text, _) in vocab.iter().filter(|(_, _, ty)| ty.is_text()) {
-            longest = longest.max(text.len());
+            model.longest = model.longest.max(text.len());
+            let (tokens, text) = match text.strip_prefix(MARK.as_bytes()) {
+                Some(text) => (&mut model.beginnings, text),
+                None => (&mut model.continuations, text),
+            };
             tokens.entry(text.into()).or_insert(id);
         }
-        Self { tokens, longest, folding, unknown }
+        model
     }
 
     /// Appends the tokens of `text`.
     pub(crate) fn encode(&self, text: &str, out: &mut Vec<TokenId>) {
-        let mut word = String::from(MARK);
+        let mut word = String::new();
         let mut folded = String::new();
         let mut flush = |word: &mut String| {
-            if word.len() > MARK.len() {
+            if !word.is_empty() {
                 self.word(word, out);
-                word.truncate(MARK.len());
+                word.clear();
             }
         };
         for c in text.chars().filter(|&c| !is_dropped(c)) {
@@ -94,9 +101,10 @@ impl WordPiece {
     fn word(&self, word: &str, out: &mut Vec<TokenId>) {
         let first = out.len();
         let mut at = 0;
-        if word.chars().count() <= MAX_WORD_CHARS + 1 {
+        if word.chars().count() <= MAX_WORD_CHARS {
             while at < word.len() {
-                let Some((id, length)) = self.longest_token(&word[at..]) else { break };
+                let tokens = if at == 0 { &self.beginnings } else { &self.continuations };
+                let Some((id, length)) = self.longest_token(tokens, &word[at..]) else { break };
                 out.push(id);
                 at += length;
             }
@@ -107,11 +115,11 @@ impl WordPiece {
         }
     }
 
-    fn longest_token(&self, rest: &str) -> Option<(TokenId, usize)> {
+    fn longest_token(&self, tokens: &Map<Box<[u8]>, TokenId>, rest: &str) -> Option<(TokenId, usize)> {
         (1..=rest.len().min(self.longest))
             .rev()
             .filter(|&end| rest.is_char_boundary(end))
-            .find_map(|end| Some((*self.tokens.get(&rest.as_bytes()[..end])?, end)))
+            .find_map(|end| Some((*tokens.get(&rest.as_bytes()[..end])?, end)))
     }
 }
 
@@ -184,6 +192,7 @@ mod tests {
         assert_eq!(ids("Cafés 漢字"), [5, 8, 6, 7]);
         assert_eq!(ids("a\u{ad}\u{0}\u{FFFD} a"), [9, 9]);
         assert_eq!(ids("[UNK]"), [0, 0, 0]);
+        assert_eq!(ids("▁un"), [0]);
         assert_eq!(ids(&"a".repeat(101)), [0]);
     }
 

@@ -1,5 +1,7 @@
 //! Real vocabularies against the ids that their own tokenizers give, hostile files, and hostile texts.
 
+mod hostile;
+mod json;
 mod parity;
 
 use std::path::{Path, PathBuf};
