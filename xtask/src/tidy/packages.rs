@@ -37,9 +37,9 @@ pub fn readme(workspace: &Workspace) -> Vec<Finding> {
         if !text.contains(fence) {
             findings.push(Finding::new(&path, format!("has no example that begins with `{}`", fence.trim_end())));
         }
-        let root = package.root_file();
-        if package.has_library && !workspace.text(&root).contains("#![doc = include_str!(\"../README.md\")]") {
-            findings.push(Finding::new(root, "does not include its README as documentation"));
+        let root = &package.root_file;
+        if package.has_library && !workspace.text(root).contains("#![doc = include_str!(\"../README.md\")]") {
+            findings.push(Finding::new(root.as_str(), "does not include its README as documentation"));
         }
     }
     findings

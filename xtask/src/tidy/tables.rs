@@ -63,6 +63,7 @@ pub fn fix(workspace: &mut Workspace, root: &Path) -> Result<Vec<String>> {
             }
         }
     }
+    changed.sort();
     changed.dedup();
     Ok(changed)
 }

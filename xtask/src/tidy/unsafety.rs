@@ -47,9 +47,9 @@ pub fn forbidden_elsewhere(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in &workspace.packages {
         let has_fence = FENCES.iter().any(|(fence, _)| fence.starts_with(&format!("{}/", package.folder)));
-        let root = package.root_file();
-        if !has_fence && !code_only(workspace.text(&root)).contains("#![forbid(unsafe_code)]") {
-            findings.push(Finding::new(root, "lacks `#![forbid(unsafe_code)]`"));
+        let root = &package.root_file;
+        if !has_fence && !code_only(workspace.text(root)).contains("#![forbid(unsafe_code)]") {
+            findings.push(Finding::new(root.as_str(), "lacks `#![forbid(unsafe_code)]`"));
         }
     }
     findings

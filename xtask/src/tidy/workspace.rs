@@ -38,6 +38,8 @@ pub struct Package {
     pub missing: Vec<&'static str>,
     pub published: bool,
     pub has_library: bool,
+    /// The file at the root of its library, or else of its program, or else of its tests.
+    pub root_file: String,
     pub dependencies: Vec<Dependency>,
 }
 
@@ -53,11 +55,6 @@ impl Package {
     /// The folder's own name: `quant` for `rocmforge-quant`.
     pub fn room(&self) -> &str {
         room_of(&self.name)
-    }
-
-    /// The file at the crate's root.
-    pub fn root_file(&self) -> String {
-        format!("{}/src/{}", self.folder, if self.has_library { "lib.rs" } else { "main.rs" })
     }
 }
 
@@ -130,6 +127,11 @@ fn package_of(package: &Value, prefix: &str) -> Package {
     let prefix = prefix.replace('\\', "/") + "/";
     let folder = manifest.strip_prefix(&prefix).unwrap_or(&manifest).trim_end_matches("/Cargo.toml").to_string();
     let missing = ["description", "license", "readme", "repository"];
+    let target = |kind: &str| {
+        let target = list(&package["targets"]).find(|t| list(&t["kind"]).any(|k| k == kind))?;
+        let path = target["src_path"].as_str()?.replace('\\', "/");
+        Some(path.strip_prefix(&prefix).unwrap_or(&path).to_string())
+    };
     let dependency = |d: &Value| Dependency {
         name: d["name"].as_str().unwrap_or_default().to_string(),
         dev: d["kind"].as_str() == Some("dev"),
@@ -140,7 +142,8 @@ fn package_of(package: &Value, prefix: &str) -> Package {
         description: text("description"),
         missing: missing.into_iter().filter(|key| text(key).is_empty()).collect(),
         published: package["publish"].is_null(),
-        has_library: list(&package["targets"]).any(|t| list(&t["kind"]).any(|kind| kind == "lib")),
+        has_library: target("lib").is_some(),
+        root_file: ["lib", "bin", "test"].into_iter().find_map(target).unwrap_or_default(),
         dependencies: list(&package["dependencies"]).map(dependency).collect(),
     }
 }
@@ -171,6 +174,7 @@ pub mod fake {
             description: format!("the {room}"),
             published: true,
             has_library: true,
+            root_file: format!("crates/{room}/src/lib.rs"),
             dependencies: dependencies
                 .iter()
                 .map(|d| Dependency { name: name(d), dev: d.starts_with("dev:") })
@@ -194,7 +198,8 @@ mod tests {
         let value = serde_json::json!({
             "name": "rocmforge-quant", "manifest_path": "/r/crates/quant/Cargo.toml", "description": "d",
             "license": "MIT", "readme": null, "repository": "r", "publish": null,
-            "targets": [{ "kind": ["lib"] }],
+            "targets": [{ "kind": ["test"], "src_path": "/r/crates/quant/tests/it.rs" },
+                        { "kind": ["lib"], "src_path": "/r/crates/quant/src/lib.rs" }],
             "dependencies": [{ "name": "half", "kind": null }, { "name": "criterion", "kind": "dev" }],
         });
         let package = package_of(&value, "/r");
@@ -202,7 +207,7 @@ mod tests {
         assert_eq!(package.missing, ["readme"]);
         assert!(package.has_library && package.published);
         assert_eq!(package.dependencies[1], Dependency { name: "criterion".into(), dev: true });
-        assert_eq!(package.root_file(), "crates/quant/src/lib.rs");
+        assert_eq!(package.root_file, "crates/quant/src/lib.rs");
     }
 
     #[test]
