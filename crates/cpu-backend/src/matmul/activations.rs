@@ -224,7 +224,7 @@ impl<'a> Input<'a> {
     /// # Errors
     /// [`MatmulError::Length`] if `x` is not `tokens * cols` long.
     pub fn floats(x: &'a [f32], tokens: usize, cols: usize) -> Result<Self, MatmulError> {
-        check("input", tokens.checked_mul(cols).unwrap_or(usize::MAX), x.len())?;
+        check("input", tokens.saturating_mul(cols), x.len())?;
         Ok(Self { x, lines: None, tokens, cols, isa: Isa::best() })
     }
 

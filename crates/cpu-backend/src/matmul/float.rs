@@ -82,16 +82,12 @@ pub(super) unsafe fn floats<S: Simd, C: Column, const P: usize, const T: usize>(
         let mut first = a.first;
         loop {
             let run = left.min(RUN);
-            let mut even = [[S::zero(); P]; T];
-            let mut odd = [[S::zero(); P]; T];
-            for _ in 0..run / 2 {
-                step::<S, C, P, T>(&w, &x, 0, &mut even);
-                step::<S, C, P, T>(&w, &x, 1, &mut odd);
-                w = w.map(|w| w.add(2 * C::BYTES));
-                x = x.map(|x| x.add(2));
+            let mut sums = add_run::<S, C, P, T>(w, x, run);
+            for w in &mut w {
+                *w = w.add(run * C::BYTES);
             }
-            if run % 2 == 1 {
-                step::<S, C, P, T>(&w, &x, 0, &mut even);
+            for x in &mut x {
+                *x = x.add(run);
             }
             for t in 0..T {
                 for p in 0..P {
@@ -100,12 +96,12 @@ pub(super) unsafe fn floats<S: Simd, C: Column, const P: usize, const T: usize>(
                     } else {
                         load_rows::<S>(out[t], rows[p], a.panel + p)
                     };
-                    even[t][p] = S::add(before, S::add(even[t][p], odd[t][p]));
+                    sums[t][p] = S::add(before, sums[t][p]);
                 }
             }
             for t in 0..T {
                 for p in 0..P {
-                    store_rows::<S>(out[t], rows[p], a.panel + p, even[t][p]);
+                    store_rows::<S>(out[t], rows[p], a.panel + p, sums[t][p]);
                 }
             }
             first = false;
@@ -114,6 +110,43 @@ pub(super) unsafe fn floats<S: Simd, C: Column, const P: usize, const T: usize>(
                 break;
             }
         }
+    }
+}
+
+/// The sums over a run of columns. A function that returns them, for in one body with the code
+/// that indexes them by variables the compiler keeps them in memory.
+///
+/// # Safety
+/// Those of [`Simd`]; `run` columns follow each pointer.
+#[inline(always)]
+unsafe fn add_run<S: Simd, C: Column, const P: usize, const T: usize>(
+    mut w: [*const u8; P],
+    mut x: [*const f32; T],
+    run: usize,
+) -> [[S::Floats; P]; T] {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        let mut even = [[S::zero(); P]; T];
+        let mut odd = [[S::zero(); P]; T];
+        for _ in 0..run / 2 {
+            even = step::<S, C, P, T>(&w, &x, 0, even);
+            odd = step::<S, C, P, T>(&w, &x, 1, odd);
+            for w in &mut w {
+                *w = w.add(2 * C::BYTES);
+            }
+            for x in &mut x {
+                *x = x.add(2);
+            }
+        }
+        if run % 2 == 1 {
+            even = step::<S, C, P, T>(&w, &x, 0, even);
+        }
+        for t in 0..T {
+            for p in 0..P {
+                even[t][p] = S::add(even[t][p], odd[t][p]);
+            }
+        }
+        even
     }
 }
 
@@ -126,8 +159,8 @@ unsafe fn step<S: Simd, C: Column, const P: usize, const T: usize>(
     w: &[*const u8; P],
     x: &[*const f32; T],
     at: usize,
-    sums: &mut [[S::Floats; P]; T],
-) {
+    mut sums: [[S::Floats; P]; T],
+) -> [[S::Floats; P]; T] {
     // SAFETY: as promised by the caller.
     unsafe {
         let mut columns = [C::load::<S>(w[0].add(at * C::BYTES)); P];
@@ -141,4 +174,5 @@ unsafe fn step<S: Simd, C: Column, const P: usize, const T: usize>(
             }
         }
     }
+    sums
 }

@@ -390,10 +390,9 @@ pub(super) unsafe fn dense<
 >(
     a: &Dense,
 ) {
-    let size = const { dense_block(SUBS, MIN) };
     // SAFETY: the caller vouches for the arguments; blocks and panels are counted from them.
     unsafe {
-        let mut x: [*const Line; T] = std::array::from_fn(|t| *a.x.add(t));
+        let x: [*const Line; T] = std::array::from_fn(|t| *a.x.add(t));
         let out: [*mut f32; T] = std::array::from_fn(|t| *a.out.add(t));
         let mut sums = [[S::zero(); P]; T];
         for (t, sums) in sums.iter_mut().enumerate() {
@@ -405,6 +404,29 @@ pub(super) unsafe fn dense<
                 };
             }
         }
+        sums = add_blocks::<S, SUBS, MIN, WIDE, P, T>(a, x, sums);
+        for t in 0..T {
+            for p in 0..P {
+                store_rows::<S>(out[t], a.target.rows_of(a.panel + p), a.panel + p, sums[t][p]);
+            }
+        }
+    }
+}
+
+/// Adds all blocks to `sums`. A function of its own, for in one body with the code that indexes
+/// the sums by variables the compiler keeps them in memory.
+///
+/// # Safety
+/// As [`dense`].
+#[inline(always)]
+unsafe fn add_blocks<S: Simd, const SUBS: usize, const MIN: bool, const WIDE: bool, const P: usize, const T: usize>(
+    a: &Dense,
+    mut x: [*const Line; T],
+    mut sums: [[S::Floats; P]; T],
+) -> [[S::Floats; P]; T] {
+    let size = const { dense_block(SUBS, MIN) };
+    // SAFETY: as promised by the caller.
+    unsafe {
         let mut block = a.weights;
         for _ in 0..a.blocks {
             for i in 0..SUBS {
@@ -451,10 +473,6 @@ pub(super) unsafe fn dense<
                 *x = x.add(1);
             }
         }
-        for t in 0..T {
-            for p in 0..P {
-                store_rows::<S>(out[t], a.target.rows_of(a.panel + p), a.panel + p, sums[t][p]);
-            }
-        }
+        sums
     }
 }

@@ -22,9 +22,11 @@ mod activations;
 mod codes;
 mod error;
 mod experts;
+#[allow(clippy::needless_range_loop, reason = "several arrays share each index, and loops by number unroll")]
 mod float;
 mod format;
 mod isa;
+#[allow(clippy::needless_range_loop, reason = "several arrays share each index, and loops by number unroll")]
 mod kernels;
 mod pack;
 mod schedule;
@@ -123,7 +125,7 @@ pub fn matmul_rows(
 
 /// Values of a matrix by its shape; no slice is as long as the value that stands for overflow.
 fn length(rows: usize, cols: usize) -> usize {
-    rows.checked_mul(cols).unwrap_or(usize::MAX)
+    rows.saturating_mul(cols)
 }
 
 /// Whether a matrix and its bias fit an input.

@@ -82,7 +82,7 @@ impl Cut {
 /// Does `count` pieces of work that share an input, in one dispatch.
 pub(super) fn run<'a>(pool: &Pool, input: &Input<'_>, count: usize, work: impl Fn(usize) -> Work<'a> + Sync) {
     let kernels = input.isa.kernels();
-    let size: usize = (0..count).map(|i| work(i)).map(|w| w.w.rows() * w.w.cols() * w.tokens).sum();
+    let size: usize = (0..count).map(&work).map(|w| w.w.rows() * w.w.cols() * w.tokens).sum();
     let threads = if size < SERIAL { 1 } else { pool.threads() };
     let next = AtomicUsize::new(0);
     let body = || {
