@@ -1,2 +1,34 @@
-//! The `rocmforge` program.
-fn main() {}
+//! `rocmforge`: run language models from GGUF files, in a terminal and in scripts.
+
+mod args;
+mod commands;
+mod error;
+mod output;
+mod signals;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use error::CliError;
+
+fn main() {
+    signals::install();
+    let cli = Cli::parse();
+    output::start_logging(&cli.common);
+    let result = match &cli.command {
+        None => commands::chat::or_prompt(&cli),
+        Some(Command::Generate(args)) => commands::generate::run(&cli, args),
+        Some(Command::Chat(args)) => commands::chat::run(&cli, args),
+        Some(Command::Inspect(args)) => commands::inspect::run(args),
+        Some(Command::Tokenize(args)) => commands::tokenize::run(&cli, args),
+        Some(Command::Logits(args)) => commands::logits::run(&cli, args),
+        Some(Command::Perplexity(args)) => commands::perplexity::run(&cli, args),
+        Some(Command::Quantize(args)) => commands::quantize::run(&cli, args),
+        Some(Command::Bench(args)) => commands::bench::run(&cli, args),
+        Some(Command::Devices(args)) => commands::devices::run(args),
+        Some(Command::Render(args)) => commands::render::run(&cli, args),
+    };
+    if let Err(error) = result {
+        std::process::exit(error.report());
+    }
+}

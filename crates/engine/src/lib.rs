@@ -1,2 +1,19 @@
-//! Load a model, generate text: requests in, events out.
 #![doc = include_str!("../README.md")]
+
+mod bench;
+mod engine;
+mod error;
+mod load;
+mod model_file;
+mod prompt;
+mod request;
+mod score;
+mod stop;
+
+pub use engine::Engine;
+pub use error::EngineError;
+pub use load::{EngineOptions, default_threads};
+pub use model_file::ModelFile;
+pub use prompt::ChatFormat;
+pub use request::{CancelToken, Completion, Event, FinishReason, Request, RequestId, Timings, Usage};
+pub use score::{Perplexity, PerplexityOptions};

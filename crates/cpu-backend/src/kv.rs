@@ -1,0 +1,732 @@
+//! The paged cache of keys and values, laid out for the attention kernels of [`flash`](crate::flash).
+//!
+//! Each layer is one allocation of blocks; a block holds for each key/value head its keys, then its values, so that
+//! one head's share of a block is contiguous. Tokens of a block come in groups of [`GROUP`]. For a group of a head of
+//! `d` dimensions:
+//!
+//! | | keys | values |
+//! |---|---|---|
+//! | f32, f16 | `[d][16 tokens]` | `[16 tokens][d rounded up to 16]` |
+//! | q8_0 | f16 scales `[d / 32][16 tokens]`, then bytes `[d][16 tokens]` | f16 scales `[16 tokens][d / 32]`, then bytes `[16 tokens][d]` |
+//!
+//! Keys lie across, so that a dot product with sixteen keys needs no sum over the lanes of a register.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::ptr::NonNull;
+
+use half::f16;
+use rocmforge_program::CacheLayer;
+use rocmforge_program::backend::{CacheSpec, KvType, StepSequence};
+
+use crate::elementwise::Isa;
+use crate::elementwise::lanes::{Kernel, LANES, Lanes};
+use crate::pool::Pool;
+
+/// Tokens that are laid out together: a block is padded to a multiple of this.
+pub const GROUP: usize = LANES;
+
+/// Elements of a q8_0 block.
+const QUANT: usize = 32;
+
+/// Why a cache cannot be made or used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KvError {
+    /// Blocks without tokens.
+    #[error("a cache of blocks of 0 tokens")]
+    EmptyBlocks,
+    /// Heads that 8-bit blocks do not divide.
+    #[error("layer {layer}: {what} of {found} cannot be cached as q8_0, which needs a multiple of 32; use f16")]
+    HeadNotDivisible {
+        /// Cache layer.
+        layer: usize,
+        /// Key or value heads.
+        what: &'static str,
+        /// Their width.
+        found: usize,
+    },
+    /// The size in bytes is not a number this machine has.
+    #[error("a cache of {num_blocks} blocks of {block_size} tokens is larger than any address space")]
+    TooLarge {
+        /// Blocks asked for.
+        num_blocks: usize,
+        /// Tokens of a block.
+        block_size: usize,
+    },
+    /// The system refuses the memory.
+    #[error("no memory for layer {layer} of the cache: {layer_bytes} bytes, of {total_bytes} in all")]
+    OutOfMemory {
+        /// Cache layer.
+        layer: usize,
+        /// Bytes of that layer.
+        layer_bytes: usize,
+        /// Bytes of the whole cache.
+        total_bytes: usize,
+    },
+    /// The system refuses the room that attention computes in.
+    #[error("no memory for the scratch of attention: {bytes} bytes")]
+    NoScratch {
+        /// Bytes asked for; `usize::MAX` where the number is larger.
+        bytes: usize,
+    },
+    /// A block that the cache does not have.
+    #[error("block {block} of a cache of {num_blocks}")]
+    NoSuchBlock {
+        /// Block asked for.
+        block: u32,
+        /// Blocks there are.
+        num_blocks: usize,
+    },
+}
+
+/// Keys and values of all layers of a model.
+#[derive(Debug)]
+pub struct KvCache {
+    spec: CacheSpec,
+    layers: Vec<Layer>,
+}
+
+/// One layer: shape, strides in bytes, memory.
+#[derive(Debug)]
+pub(crate) struct Layer {
+    pub shape: CacheLayer,
+    pub kv_type: KvType,
+    /// Elements from one value row to the next.
+    pub pitch: usize,
+    /// Bytes of the keys of one head in a group.
+    pub key_group: usize,
+    /// Bytes of the values of one head in a group.
+    pub value_group: usize,
+    /// Groups of a block.
+    groups: usize,
+    num_blocks: usize,
+    memory: Memory,
+}
+
+impl Layer {
+    fn head_bytes(&self) -> usize {
+        self.groups * (self.key_group + self.value_group)
+    }
+
+    fn block_bytes(&self) -> usize {
+        self.shape.num_kv_heads * self.head_bytes()
+    }
+
+    /// Keys of a group of a block and head.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    #[inline]
+    pub fn keys(&self, block: u32, head: usize, group: usize) -> *const u8 {
+        self.memory.at(self.offset(block, head) + group * self.key_group)
+    }
+
+    /// Values of a group of a block and head.
+    ///
+    /// # Panics
+    /// If there is no such group.
+    #[inline]
+    pub fn values(&self, block: u32, head: usize, group: usize) -> *const u8 {
+        self.memory.at(self.offset(block, head) + self.groups * self.key_group + group * self.value_group)
+    }
+
+    #[inline]
+    fn offset(&self, block: u32, head: usize) -> usize {
+        let block = block as usize;
+        assert!(block < self.num_blocks && head < self.shape.num_kv_heads, "block {block} or head {head}");
+        block * self.block_bytes() + head * self.head_bytes()
+    }
+}
+
+impl KvCache {
+    /// Allocates the cache of a model. Pages are zero, and cost nothing before they are first used.
+    ///
+    /// # Errors
+    /// [`KvError::HeadNotDivisible`] for q8_0; sizes that overflow or that the system refuses.
+    pub fn new(layers: &[CacheLayer], spec: CacheSpec) -> Result<Self, KvError> {
+        if spec.block_size == 0 {
+            return Err(KvError::EmptyBlocks);
+        }
+        let too_large = KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size };
+        let total_bytes = Self::bytes_needed(layers, spec)?;
+        let mut made = Vec::with_capacity(layers.len());
+        for (index, shape) in layers.iter().enumerate() {
+            let strides = Strides::of(index, shape, spec)?;
+            let layer_bytes = strides.layer_bytes(shape, spec).ok_or_else(|| too_large.clone())?;
+            let memory =
+                Memory::zeroed(layer_bytes).ok_or(KvError::OutOfMemory { layer: index, layer_bytes, total_bytes })?;
+            made.push(Layer {
+                shape: shape.clone(),
+                kv_type: spec.kv_type,
+                pitch: strides.pitch,
+                key_group: strides.key_group,
+                value_group: strides.value_group,
+                groups: spec.block_size.div_ceil(GROUP),
+                num_blocks: spec.num_blocks,
+                memory,
+            });
+        }
+        Ok(Self { spec, layers: made })
+    }
+
+    /// Bytes that [`KvCache::new`] would allocate: those of [`CacheSpec::bytes`], if blocks are multiples of
+    /// [`GROUP`] and value heads of 16.
+    ///
+    /// # Errors
+    /// As [`KvCache::new`], the allocation itself aside.
+    pub fn bytes_needed(layers: &[CacheLayer], spec: CacheSpec) -> Result<usize, KvError> {
+        let too_large = || KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size };
+        layers.iter().enumerate().try_fold(0usize, |sum, (index, shape)| {
+            let bytes = Strides::of(index, shape, spec)?.layer_bytes(shape, spec).ok_or_else(too_large)?;
+            sum.checked_add(bytes).filter(|&sum| sum <= isize::MAX as usize).ok_or_else(too_large)
+        })
+    }
+
+    /// Its size.
+    pub fn spec(&self) -> CacheSpec {
+        self.spec
+    }
+
+    pub(crate) fn layer(&self, layer: usize) -> &Layer {
+        &self.layers[layer]
+    }
+
+    /// Keeps the key and value of one token: `[num_kv_heads * head_dim]` and `[num_kv_heads * value_dim]`.
+    ///
+    /// Numbers beyond the range of f16 become its largest finite ones; NaN stays, and in q8_0 spoils its 32.
+    ///
+    /// # Panics
+    /// If the layer, block, offset or the widths are not the cache's.
+    pub fn write(&mut self, isa: Isa, layer: usize, block: u32, offset: usize, k: &[f32], v: &[f32]) {
+        let layer = &mut self.layers[layer];
+        assert!(offset < self.spec.block_size, "offset {offset} in a block of {}", self.spec.block_size);
+        let CacheLayer { num_kv_heads, head_dim, value_dim, .. } = layer.shape;
+        assert!(k.len() == num_kv_heads * head_dim && v.len() == num_kv_heads * value_dim, "a whole row");
+        for head in 0..num_kv_heads {
+            let (k, v) = (&k[head * head_dim..][..head_dim], &v[head * value_dim..][..value_dim]);
+            // SAFETY: the layer is borrowed mutably.
+            unsafe { layer.put(isa, block, offset, head, k, v) };
+        }
+    }
+
+    /// Keeps the keys and values of a step's tokens, `[T, num_kv_heads * head_dim]` and `[T, num_kv_heads *
+    /// value_dim]`. Threads share the heads.
+    ///
+    /// # Panics
+    /// If the slices do not have the step's tokens, or a block table is too short or names a block that is not there.
+    pub fn write_step(
+        &mut self,
+        isa: Isa,
+        pool: &Pool,
+        layer: usize,
+        sequences: &[StepSequence],
+        k: &[f32],
+        v: &[f32],
+    ) {
+        let block_size = self.spec.block_size;
+        let layer = &self.layers[layer];
+        let CacheLayer { num_kv_heads, head_dim, value_dim, .. } = layer.shape;
+        let tokens: usize = sequences.iter().map(|s| s.num_tokens).sum();
+        let (k_width, v_width) = (num_kv_heads * head_dim, num_kv_heads * value_dim);
+        assert!(k.len() == tokens * k_width && v.len() == tokens * v_width, "a row for each of {tokens} tokens");
+        // A few tokens are written in less time than it takes to wake a thread.
+        let chunk = if tokens < 8 { num_kv_heads } else { 1 };
+        pool.for_each_chunk(num_kv_heads, chunk, |heads| {
+            for head in heads {
+                let mut row = 0;
+                for sequence in sequences {
+                    for position in sequence.first_position()..sequence.context_len {
+                        let k = &k[row * k_width + head * head_dim..][..head_dim];
+                        let v = &v[row * v_width + head * value_dim..][..value_dim];
+                        let block = sequence.block_table[position / block_size];
+                        // SAFETY: the cache is borrowed mutably, and each head's bytes are written by one thread.
+                        unsafe { layer.put(isa, block, position % block_size, head, k, v) };
+                        row += 1;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Copies a block over another in every layer.
+    ///
+    /// # Errors
+    /// [`KvError::NoSuchBlock`].
+    pub fn copy_block(&mut self, from: u32, to: u32) -> Result<(), KvError> {
+        let num_blocks = self.spec.num_blocks;
+        for block in [from, to] {
+            if block as usize >= num_blocks {
+                return Err(KvError::NoSuchBlock { block, num_blocks });
+            }
+        }
+        for layer in &mut self.layers {
+            let bytes = layer.block_bytes();
+            let (from, to) = (from as usize * bytes, to as usize * bytes);
+            layer.memory.bytes_mut().copy_within(from..from + bytes, to);
+        }
+        Ok(())
+    }
+
+    /// Fills the whole cache with NaN, so that a test notices what is read before it is written.
+    pub fn poison(&mut self) {
+        for layer in &mut self.layers {
+            // All ones is a NaN in f32, in f16, and as the scale of a q8_0 block.
+            layer.memory.bytes_mut().fill(0xff);
+        }
+    }
+
+    /// The cached key of one head of a token, as numbers, into `out` `[head_dim]`.
+    ///
+    /// # Panics
+    /// If the layer, block, offset, head or width are not the cache's.
+    pub fn read_key(&self, layer: usize, block: u32, offset: usize, head: usize, out: &mut [f32]) {
+        let layer = self.layer(layer);
+        assert!(offset < self.spec.block_size && out.len() == layer.shape.head_dim, "offset {offset}");
+        let group = layer.keys(block, head, offset / GROUP);
+        // SAFETY: the group is there, the lane is below 16 and `out` is a head wide.
+        unsafe { layer.read_key(group, offset % GROUP, out.as_mut_ptr(), 1) };
+    }
+
+    /// The cached value of one head of a token, as numbers, into `out` `[value_dim]`.
+    ///
+    /// # Panics
+    /// As [`KvCache::read_key`].
+    pub fn read_value(&self, layer: usize, block: u32, offset: usize, head: usize, out: &mut [f32]) {
+        let layer = self.layer(layer);
+        assert!(offset < self.spec.block_size && out.len() == layer.shape.value_dim, "offset {offset}");
+        let group = layer.values(block, head, offset / GROUP);
+        // SAFETY: the group is there, the lane is below 16 and `out` is a head wide.
+        unsafe { layer.read_value(group, offset % GROUP, out.as_mut_ptr()) };
+    }
+}
+
+/// Sizes of a layer before it exists.
+struct Strides {
+    pitch: usize,
+    key_group: usize,
+    value_group: usize,
+}
+
+impl Strides {
+    fn of(layer: usize, shape: &CacheLayer, spec: CacheSpec) -> Result<Self, KvError> {
+        let too_large = KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size };
+        let quantized = spec.kv_type == KvType::Q8_0;
+        for (what, found) in [("key heads", shape.head_dim), ("value heads", shape.value_dim)] {
+            if quantized && found % QUANT != 0 {
+                return Err(KvError::HeadNotDivisible { layer, what, found });
+            }
+        }
+        let widest = usize::MAX / 16 / GROUP;
+        if shape.head_dim > widest || shape.value_dim > widest {
+            return Err(too_large);
+        }
+        let pitch = shape.value_dim.next_multiple_of(LANES);
+        let group = |width: usize| spec.kv_type.bytes(GROUP * width);
+        Ok(Self { pitch, key_group: group(shape.head_dim), value_group: group(pitch) })
+    }
+
+    fn layer_bytes(&self, shape: &CacheLayer, spec: CacheSpec) -> Option<usize> {
+        self.key_group
+            .checked_add(self.value_group)?
+            .checked_mul(spec.block_size.div_ceil(GROUP))?
+            .checked_mul(shape.num_kv_heads)?
+            .checked_mul(spec.num_blocks)
+            .filter(|&bytes| bytes <= isize::MAX as usize)
+    }
+}
+
+impl Layer {
+    /// Writes one head of one token.
+    ///
+    /// # Safety
+    /// Nothing else touches this head meanwhile, and the layer is not shared for reading.
+    unsafe fn put(&self, isa: Isa, block: u32, offset: usize, head: usize, k: &[f32], v: &[f32]) {
+        let (group, lane) = (offset / GROUP, offset % GROUP);
+        assert!(group < self.groups && k.len() == self.shape.head_dim && v.len() == self.shape.value_dim);
+        let (keys, values) = (self.keys(block, head, group).cast_mut(), self.values(block, head, group).cast_mut());
+        isa.run(Put { kv_type: self.kv_type, pitch: self.pitch, keys, values, lane, k, v });
+    }
+
+    /// One key of a group as numbers, `stride` apart.
+    ///
+    /// # Safety
+    /// `group` is a key group of this layer, `lane` below 16, `out` takes `head_dim` numbers.
+    pub unsafe fn read_key(&self, group: *const u8, lane: usize, out: *mut f32, stride: usize) {
+        let scales = self.shape.head_dim / QUANT * GROUP * 2;
+        for i in 0..self.shape.head_dim {
+            // SAFETY: element `i` of lane `lane` is within the group, by the module's table.
+            unsafe {
+                let x = match self.kv_type {
+                    KvType::F32 => group.cast::<f32>().add(i * GROUP + lane).read_unaligned(),
+                    KvType::F16 => half(group, i * GROUP + lane),
+                    KvType::Q8_0 => {
+                        let byte = group.add(scales + i * GROUP + lane).cast::<i8>().read();
+                        f32::from(byte) * half(group, i / QUANT * GROUP + lane)
+                    }
+                };
+                out.add(i * stride).write(x);
+            }
+        }
+    }
+
+    /// One value of a group as numbers.
+    ///
+    /// # Safety
+    /// `group` is a value group of this layer, `lane` below 16, `out` takes `value_dim` numbers.
+    pub unsafe fn read_value(&self, group: *const u8, lane: usize, out: *mut f32) {
+        let per_token = self.pitch / QUANT;
+        for i in 0..self.shape.value_dim {
+            // SAFETY: element `i` of lane `lane` is within the group, by the module's table.
+            unsafe {
+                let at = lane * self.pitch + i;
+                let x = match self.kv_type {
+                    KvType::F32 => group.cast::<f32>().add(at).read_unaligned(),
+                    KvType::F16 => half(group, at),
+                    KvType::Q8_0 => {
+                        let byte = group.add(per_token * GROUP * 2 + at).cast::<i8>().read();
+                        f32::from(byte) * half(group, lane * per_token + i / QUANT)
+                    }
+                };
+                out.add(i).write(x);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// There is an f16 at index `i` from `at`.
+unsafe fn half(at: *const u8, i: usize) -> f32 {
+    // SAFETY: as promised by the caller.
+    f16::from_bits(unsafe { at.cast::<u16>().add(i).read_unaligned() }).to_f32()
+}
+
+/// Writes one head of one token into its groups.
+struct Put<'a> {
+    kv_type: KvType,
+    pitch: usize,
+    keys: *mut u8,
+    values: *mut u8,
+    lane: usize,
+    k: &'a [f32],
+    v: &'a [f32],
+}
+
+impl Kernel for Put<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    unsafe fn run<L: Lanes>(self) {
+        // SAFETY: `Layer::put` gave two whole groups, a lane below 16 and heads of the layer's widths.
+        unsafe {
+            match self.kv_type {
+                KvType::F32 => self.floats(),
+                KvType::F16 => self.halves::<L>(),
+                KvType::Q8_0 => self.bytes(),
+            }
+        }
+    }
+}
+
+impl Put<'_> {
+    #[inline(always)]
+    unsafe fn floats(&self) {
+        // SAFETY: as in `run`.
+        unsafe {
+            let keys = self.keys.cast::<f32>().add(self.lane);
+            for (i, &x) in self.k.iter().enumerate() {
+                keys.add(i * GROUP).write_unaligned(x);
+            }
+            let values = self.values.cast::<f32>().add(self.lane * self.pitch);
+            for i in 0..self.pitch {
+                values.add(i).write_unaligned(self.v.get(i).copied().unwrap_or(0.0));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn halves<L: Lanes>(&self) {
+        // SAFETY: as in `run`; value rows are padded to whole vectors.
+        unsafe {
+            let keys = self.keys.cast::<u16>().add(self.lane);
+            for start in (0..self.k.len()).step_by(LANES) {
+                let row = saturated::<L>(self.k, start);
+                for (i, &x) in row.iter().enumerate().take(self.k.len() - start) {
+                    keys.add((start + i) * GROUP).write_unaligned(x);
+                }
+            }
+            let values = self.values.cast::<u16>().add(self.lane * self.pitch);
+            for start in (0..self.v.len()).step_by(LANES) {
+                values.add(start).cast::<[u16; LANES]>().write_unaligned(saturated::<L>(self.v, start));
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bytes(&self) {
+        // SAFETY: as in `run`; widths are multiples of 32.
+        unsafe {
+            let scales = self.keys.cast::<u16>().add(self.lane);
+            let bytes = self.keys.add(self.k.len() / QUANT * GROUP * 2 + self.lane);
+            for (b, x) in self.k.chunks_exact(QUANT).enumerate() {
+                let (scale, quants) = quantize(x);
+                scales.add(b * GROUP).write_unaligned(scale);
+                for (i, q) in quants.into_iter().enumerate() {
+                    bytes.add((b * QUANT + i) * GROUP).write(q.cast_unsigned());
+                }
+            }
+            let per_token = self.pitch / QUANT;
+            let scales = self.values.cast::<u16>().add(self.lane * per_token);
+            let bytes = self.values.add(per_token * GROUP * 2 + self.lane * self.pitch);
+            for (b, x) in self.v.chunks_exact(QUANT).enumerate() {
+                let (scale, quants) = quantize(x);
+                scales.add(b).write_unaligned(scale);
+                bytes.add(b * QUANT).cast::<[i8; QUANT]>().write(quants);
+            }
+        }
+    }
+}
+
+/// Up to 16 numbers from `start` as f16, finite ones within its range; zeros behind the end.
+#[inline(always)]
+unsafe fn saturated<L: Lanes>(x: &[f32], start: usize) -> [u16; LANES] {
+    const LARGEST: f32 = 65504.0;
+    let mut out = [0; LANES];
+    let here = x.len() - start;
+    // SAFETY: the slice has `here` numbers from `start`; the caller has the instructions.
+    unsafe {
+        let at = x.as_ptr().add(start);
+        let v = if here >= LANES { L::load(at) } else { L::load_part(at, here) };
+        L::store_half(out.as_mut_ptr(), L::min(L::splat(LARGEST), L::max(L::splat(-LARGEST), v)));
+    }
+    out
+}
+
+/// Q8_0 of 32 numbers: f16 scale and signed bytes. A NaN makes the scale NaN, so that it shows.
+#[inline(always)]
+fn quantize(x: &[f32]) -> (u16, [i8; QUANT]) {
+    let mut largest = 0f32;
+    let mut nan = false;
+    for &x in x {
+        let a = x.abs();
+        nan |= a.is_nan();
+        largest = if a > largest { a } else { largest };
+    }
+    if nan {
+        return (f16::NAN.to_bits(), [1; QUANT]);
+    }
+    let scale = largest.min(65504.0 * 127.0) / 127.0;
+    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let mut quants = [0; QUANT];
+    for (q, &x) in quants.iter_mut().zip(x) {
+        // The cast saturates.
+        *q = (x * inverse).round().clamp(-127.0, 127.0) as i8;
+    }
+    (f16::from_f32(scale).to_bits(), quants)
+}
+
+/// Zeroed bytes, aligned to a cache line.
+struct Memory {
+    allocation: NonNull<u8>,
+    layout: Layout,
+    start: NonNull<u8>,
+    bytes: usize,
+}
+
+// SAFETY: the memory is owned, and plain bytes.
+unsafe impl Send for Memory {}
+// SAFETY: writes through a shared reference happen in `Layer::put` alone, whose callers borrow the cache mutably.
+unsafe impl Sync for Memory {}
+
+const LINE: usize = 64;
+
+impl Memory {
+    /// `None` if the system refuses.
+    fn zeroed(bytes: usize) -> Option<Self> {
+        // Asking the allocator for cache lines would make it clear every page by hand; this way pages come from the
+        // system, zero and unused, and the first line is found here.
+        let layout = Layout::from_size_align(bytes.checked_add(LINE)?, 16).ok()?;
+        // SAFETY: the size is not zero.
+        let allocation = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let skip = allocation.as_ptr().align_offset(LINE);
+        // SAFETY: `skip` is less than the line added to the size.
+        let start = unsafe { allocation.add(skip) };
+        Some(Self { allocation, layout, start, bytes })
+    }
+
+    #[inline]
+    fn at(&self, offset: usize) -> *const u8 {
+        assert!(offset < self.bytes, "offset {offset} of {} bytes", self.bytes);
+        // SAFETY: within the allocation.
+        unsafe { self.start.as_ptr().add(offset) }
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: initialised by `alloc_zeroed`, borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, freed once.
+        unsafe { dealloc(self.allocation.as_ptr(), self.layout) }
+    }
+}
+
+impl std::fmt::Debug for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} bytes", self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(num_kv_heads: usize, head_dim: usize, value_dim: usize) -> CacheLayer {
+        CacheLayer { num_kv_heads, head_dim, value_dim, window: None }
+    }
+
+    fn spec(block_size: usize, num_blocks: usize, kv_type: KvType) -> CacheSpec {
+        CacheSpec { block_size, num_blocks, kv_type }
+    }
+
+    fn noise(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 7919 + seed * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// What a type keeps of a row.
+    fn kept(kv_type: KvType, row: &[f32]) -> Vec<f32> {
+        match kv_type {
+            KvType::F32 => row.to_vec(),
+            KvType::F16 => row.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
+            KvType::Q8_0 => row
+                .chunks(32)
+                .flat_map(|x| {
+                    let scale = x.iter().fold(0f32, |m, x| m.max(x.abs())) / 127.0;
+                    let inverse = 1.0 / scale;
+                    x.iter().map(move |x| (x * inverse).round() * f16::from_f32(scale).to_f32())
+                })
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn rows_come_back_from_every_type_and_block_size() {
+        let pool = Pool::new(2).unwrap();
+        for isa in Isa::available() {
+            for (kv_type, block_size, (heads, head_dim, value_dim)) in [
+                (KvType::F32, 16, (2, 64, 64)),
+                (KvType::F32, 5, (3, 7, 9)),
+                (KvType::F16, 16, (2, 80, 80)),
+                (KvType::F16, 32, (1, 20, 33)),
+                (KvType::F16, 24, (2, 96, 48)),
+                (KvType::Q8_0, 16, (2, 64, 96)),
+                (KvType::Q8_0, 40, (1, 32, 160)),
+            ] {
+                let shapes = [layer(1, 32, 32), layer(heads, head_dim, value_dim)];
+                let mut cache = KvCache::new(&shapes, spec(block_size, 7, kv_type)).unwrap();
+                cache.poison();
+                let sequences = [
+                    StepSequence { num_tokens: 3, context_len: 3, block_table: vec![6] },
+                    StepSequence { num_tokens: 20, context_len: block_size + 21, block_table: vec![2, 0, 4, 3, 1, 5] },
+                ];
+                let (k, v) = (noise(23 * heads * head_dim, 1), noise(23 * heads * value_dim, 2));
+                cache.write_step(isa, &pool, 1, &sequences, &k, &v);
+                cache.write(isa, 1, 6, 2, &k[..heads * head_dim], &v[..heads * value_dim]);
+                let mut row = 0;
+                for s in &sequences {
+                    for p in s.first_position()..s.context_len {
+                        let source = if row == 2 { 0 } else { row };
+                        let (block, offset) = (s.block_table[p / block_size], p % block_size);
+                        for head in 0..heads {
+                            let (mut key, mut value) = (vec![0.0; head_dim], vec![0.0; value_dim]);
+                            cache.read_key(1, block, offset, head, &mut key);
+                            cache.read_value(1, block, offset, head, &mut value);
+                            let k = &k[(source * heads + head) * head_dim..][..head_dim];
+                            let v = &v[(source * heads + head) * value_dim..][..value_dim];
+                            assert_eq!((key, value), (kept(kv_type, k), kept(kv_type, v)), "{isa} {kv_type} {row}");
+                        }
+                        row += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_are_copied_in_all_layers() {
+        let shapes = [layer(1, 8, 8), layer(2, 16, 8)];
+        let mut cache = KvCache::new(&shapes, spec(4, 3, KvType::F16)).unwrap();
+        for (l, shape) in shapes.iter().enumerate() {
+            let k = noise(shape.num_kv_heads * shape.head_dim, 3);
+            cache.write(Isa::best(), l, 1, 2, &k, &vec![l as f32 + 1.0; shape.num_kv_heads * 8]);
+        }
+        cache.copy_block(1, 2).unwrap();
+        cache.copy_block(0, 1).unwrap();
+        let mut value = vec![0.0; 8];
+        for l in 0..2 {
+            cache.read_value(l, 2, 2, 0, &mut value);
+            assert_eq!(value, [l as f32 + 1.0; 8]);
+            cache.read_value(l, 1, 2, 0, &mut value);
+            assert_eq!(value, [0.0; 8]);
+        }
+        assert_eq!(cache.copy_block(0, 3), Err(KvError::NoSuchBlock { block: 3, num_blocks: 3 }));
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_errors() {
+        let check = |shape: CacheLayer, spec: CacheSpec, message: &str| {
+            assert_eq!(KvCache::new(&[shape], spec).unwrap_err().to_string(), message);
+        };
+        check(
+            layer(1, 80, 64),
+            spec(16, 1, KvType::Q8_0),
+            "layer 0: key heads of 80 cannot be cached as q8_0, which needs a multiple of 32; use f16",
+        );
+        check(layer(1, 64, 64), spec(0, 1, KvType::F16), "a cache of blocks of 0 tokens");
+        check(
+            layer(1, 64, 64),
+            spec(16, usize::MAX / 64, KvType::F16),
+            &format!("a cache of {} blocks of 16 tokens is larger than any address space", usize::MAX / 64),
+        );
+        let huge = 1 << 50;
+        check(
+            layer(1, 64, 64),
+            spec(16, huge / (16 * 256), KvType::F16),
+            &format!("no memory for layer 0 of the cache: {huge} bytes, of {huge} in all"),
+        );
+        assert!(KvCache::new(&[layer(usize::MAX, 64, usize::MAX)], spec(16, 1, KvType::F16)).is_err());
+    }
+
+    #[test]
+    fn bytes_are_those_planned_for() {
+        for kv_type in [KvType::F32, KvType::F16, KvType::Q8_0] {
+            let shapes = [layer(4, 128, 64), layer(1, 96, 96)];
+            let elements: usize = shapes.iter().map(CacheLayer::elements_per_token).sum();
+            let needed = KvCache::bytes_needed(&shapes, spec(32, 10, kv_type)).unwrap();
+            assert_eq!(needed, kv_type.bytes(elements) * 320);
+        }
+    }
+
+    #[test]
+    fn range_is_kept_and_nan_shows() {
+        for isa in Isa::available() {
+            for (kv_type, bound) in [(KvType::F16, 65504.0), (KvType::Q8_0, 65504.0 * 127.0)] {
+                let mut cache = KvCache::new(&[layer(1, 32, 32)], spec(16, 1, kv_type)).unwrap();
+                let mut row = [0.5; 32];
+                row[3] = 3e9;
+                cache.write(isa, 0, 0, 0, &row, &row);
+                let mut out = [0.0; 32];
+                cache.read_key(0, 0, 0, 0, &mut out);
+                assert_eq!(out[3], bound);
+                row[3] = f32::NAN;
+                cache.write(isa, 0, 0, 1, &row, &row);
+                cache.read_value(0, 0, 1, 0, &mut out);
+                assert!(out[3].is_nan());
+                cache.read_value(0, 0, 0, 0, &mut out);
+                assert_eq!(out[3], bound, "neighbours are not touched");
+            }
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The whole engine on real files.
+
+mod demo;
+mod engine;
+mod golden;
+mod invariance;

@@ -1,0 +1,83 @@
+//! Helpers of the workspace-level tests: where the data is, and how to run a Program on any backend.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rocmforge_engine::ModelFile;
+use rocmforge_model::BuildOptions;
+use rocmforge_program::Program;
+use rocmforge_program::backend::{
+    Backend, BackendError, CacheId, CacheSpec, KvType, ModelId, StepInput, StepLimits, StepSequence,
+};
+
+/// A file of the tests' data.
+pub fn data(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("data").join(path)
+}
+
+/// Little-endian f32 numbers of a file.
+pub fn read_f32(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+/// A JSON file.
+pub fn read_json(path: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// Squared error relative to the squares of the truth.
+pub fn nmse(found: &[f32], truth: &[f32]) -> f64 {
+    assert_eq!(found.len(), truth.len(), "as many numbers");
+    let square = |x: f64| x * x;
+    let error: f64 = found.iter().zip(truth).map(|(&a, &b)| square(f64::from(a) - f64::from(b))).sum();
+    error / truth.iter().map(|&b| square(f64::from(b))).sum::<f64>()
+}
+
+/// A model on a backend, with a cache.
+pub struct Loaded<B> {
+    /// The backend.
+    pub backend: B,
+    /// The model's Program.
+    pub program: Program,
+    model: ModelId,
+    cache: CacheId,
+    sequences: usize,
+    blocks_per_sequence: usize,
+}
+
+/// Tokens a cache block.
+pub const BLOCK: usize = 16;
+
+impl<B: Backend> Loaded<B> {
+    /// Loads a file with room for `sequences` sequences of `context` tokens.
+    pub fn new(mut backend: B, path: &Path, kv_type: KvType, sequences: usize, context: usize) -> Self {
+        let file = Arc::new(ModelFile::open(path).expect("the file opens"));
+        let program = rocmforge_model::build(file.gguf(), &BuildOptions::default()).expect("the model builds");
+        let limits = StepLimits { max_tokens: sequences * context, max_wanted: sequences * context };
+        let model = backend.load(&program, file, limits).expect("the model loads");
+        let blocks_per_sequence = context.div_ceil(BLOCK);
+        let spec = CacheSpec { block_size: BLOCK, num_blocks: sequences * blocks_per_sequence, kv_type };
+        let cache = backend.make_cache(model, spec).expect("the cache fits");
+        Self { backend, program, model, cache, sequences, blocks_per_sequence }
+    }
+
+    /// Runs a step in which sequence `which` goes on by `tokens`, having `before` tokens already. Blocks are scattered:
+    /// sequences take turns. Returns the logits of every token.
+    pub fn step(&mut self, parts: &[(usize, usize, &[u32])]) -> Result<Vec<f32>, BackendError> {
+        let stride = self.sequences;
+        let mut step = StepInput::default();
+        for &(which, before, tokens) in parts {
+            step.tokens.extend_from_slice(tokens);
+            step.sequences.push(StepSequence {
+                num_tokens: tokens.len(),
+                context_len: before + tokens.len(),
+                block_table: (0..self.blocks_per_sequence).map(|b| (b * stride + which) as u32).collect(),
+            });
+        }
+        step.wanted = (0..step.tokens.len() as u32).collect();
+        let ticket = self.backend.submit(self.model, self.cache, &step)?;
+        Ok(self.backend.wait(ticket)?.logits)
+    }
+}
