@@ -45,7 +45,7 @@ impl Charsmap {
         }
         let (size, rest) = bytes.split_first_chunk::<4>().ok_or_else(|| bad("too short for its header of 4 bytes"))?;
         let size = u32::from_le_bytes(*size) as usize;
-        if size % 4 != 0 {
+        if !size.is_multiple_of(4) {
             return Err(bad("the trie's size is not a multiple of 4"));
         }
         let (trie, replacements) =

@@ -23,8 +23,10 @@ const TYPES: &str = "tokenizer.ggml.token_type";
 const MERGES: &str = "tokenizer.ggml.merges";
 const UNKNOWN: &str = "tokenizer.ggml.unknown_token_id";
 
+type Build = fn(&Metadata) -> Result<Tokenizer, TokenizerError>;
+
 /// Values of `tokenizer.ggml.model`.
-const MODELS: &[(&str, fn(&Metadata) -> Result<Tokenizer, TokenizerError>)] =
+const MODELS: &[(&str, Build)] =
     &[("gpt2", bpe), ("llama", sentencepiece), ("t5", unigram), ("bert", wordpiece), ("gemma4", gemma4)];
 
 /// Builds the tokenizer of a file.

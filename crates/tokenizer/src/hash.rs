@@ -93,6 +93,6 @@ mod tests {
         let texts: [&[u8]; 6] = [b"", b"a", b"a\0", b"ab", b"ba", b"abcdefgh\0"];
         let hashes: std::collections::HashSet<u64> = texts.iter().map(|t| keyed.hash_one(*t)).collect();
         assert_eq!(hashes.len(), texts.len());
-        assert_eq!(keyed.hash_one(&texts[4]), keyed.hash_one(&texts[4]));
+        assert_eq!(keyed.hash_one(texts[4]), keyed.hash_one(texts[4]));
     }
 }

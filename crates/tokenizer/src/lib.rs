@@ -13,6 +13,7 @@ mod json;
 mod library;
 mod merge;
 mod pretoken;
+mod queue;
 mod special;
 mod tokenizer;
 mod unigram;

@@ -1,11 +1,9 @@
 //! Byte-pair merging over token ids: of all neighbours that a rule joins, the one of the lowest rank, and of those the
 //! leftmost, is joined first, until no rule applies.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use crate::TokenId;
 use crate::hash::Map;
+use crate::queue::Queue;
 
 /// A token id, or a character (or byte) that is no token, marked by [`RAW`].
 pub(crate) type Symbol = u32;
@@ -16,7 +14,7 @@ pub(crate) const RAW: u32 = 1 << 31;
 const NO_RANK: u32 = u32::MAX;
 const NONE: u32 = u32::MAX;
 
-/// Up to this many symbols, looking through all of them for the lowest rank beats keeping a heap.
+/// Up to this many symbols, looking through all of them for the lowest rank beats keeping a queue.
 const SHORT: usize = 40;
 
 /// What joining two symbols costs and gives.
@@ -41,7 +39,7 @@ pub(crate) struct Scratch {
     pub symbols: Vec<Symbol>,
     ranks: Vec<u32>,
     links: Vec<Link>,
-    heap: BinaryHeap<Reverse<u64>>,
+    queue: Queue,
 }
 
 /// Neighbours of a symbol in a long word.
@@ -107,10 +105,10 @@ impl Merges {
         }
     }
 
-    /// A heap of (rank, position). An entry is stale when the symbol at its position no longer has that rank; if it has
+    /// With a queue of (rank, position). An entry is stale when the symbol at its position no longer has that rank; if it has
     /// that rank again through another pair, joining that pair now is right all the same.
     fn run_long(&self, scratch: &mut Scratch) {
-        let Scratch { symbols, links, heap, .. } = scratch;
+        let Scratch { symbols, links, queue, .. } = scratch;
         let count = symbols.len();
         // Positions are 32 bits wide: a word of four billion symbols does not fit in memory together with its links.
         debug_assert!(count < NONE as usize);
@@ -120,15 +118,13 @@ impl Merges {
             next: if at + 1 < count { at as u32 + 1 } else { NONE },
             rank: if at + 1 < count { self.rank(symbols[at], symbols[at + 1]) } else { NO_RANK },
         }));
-        let mut entries = std::mem::take(heap).into_vec();
-        entries.clear();
-        entries.extend(
-            links.iter().enumerate().filter(|(_, link)| link.rank != NO_RANK).map(|(at, link)| entry(link.rank, at)),
-        );
-        *heap = BinaryHeap::from(entries);
+        queue.clear();
+        for (at, link) in links.iter().enumerate().filter(|(_, link)| link.rank != NO_RANK) {
+            queue.push(link.rank, at as u32);
+        }
 
-        while let Some(Reverse(top)) = heap.pop() {
-            let (rank, at) = ((top >> 32) as u32, top as u32 as usize);
+        while let Some((rank, at)) = queue.pop() {
+            let at = at as usize;
             if links[at].rank != rank {
                 continue;
             }
@@ -141,10 +137,10 @@ impl Merges {
             if after != NONE {
                 links[after as usize].prev = at as u32;
             }
-            self.rerank(symbols, links, heap, at);
+            self.rerank(symbols, links, queue, at);
             let before = links[at].prev;
             if before != NONE {
-                self.rerank(symbols, links, heap, before as usize);
+                self.rerank(symbols, links, queue, before as usize);
             }
         }
 
@@ -161,20 +157,16 @@ impl Merges {
     }
 
     /// Finds the rank of joining the symbol at `at` with its present neighbour.
-    fn rerank(&self, symbols: &[Symbol], links: &mut [Link], heap: &mut BinaryHeap<Reverse<u64>>, at: usize) {
+    fn rerank(&self, symbols: &[Symbol], links: &mut [Link], queue: &mut Queue, at: usize) {
         let rank = match links[at].next {
             NONE => NO_RANK,
             next => self.rank(symbols[at], symbols[next as usize]),
         };
         links[at].rank = rank;
         if rank != NO_RANK {
-            heap.push(entry(rank, at));
+            queue.push(rank, at as u32);
         }
     }
-}
-
-fn entry(rank: u32, at: usize) -> Reverse<u64> {
-    Reverse((u64::from(rank) << 32) | at as u64)
 }
 
 #[cfg(test)]

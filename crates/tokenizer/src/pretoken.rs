@@ -149,7 +149,7 @@ fn threes(run: &str, base: usize, out: &mut impl FnMut(usize, usize)) -> usize {
     let mut start = base;
     for (at, c) in run.char_indices() {
         left -= 1;
-        if left % 3 == 0 {
+        if left.is_multiple_of(3) {
             let end = base + at + c.len_utf8();
             out(start, end);
             start = end;

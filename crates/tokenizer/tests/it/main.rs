@@ -1,5 +1,8 @@
 //! Real vocabularies against the ids that their own tokenizers give, hostile files, and hostile texts.
 
+#![allow(clippy::single_range_in_vec_init, reason = "a list of one range is meant")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod hostile;
 mod json;
 mod parity;
