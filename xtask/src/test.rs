@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_failing_step_is_seen() {
-        assert!(!Step { name: "bad", args: &["no-such-subcommand"], env: &[] }.passes());
+        assert!(runs(Command::new("sh").args(["-c", "exit 0"])));
+        assert!(!runs(Command::new("sh").args(["-c", "exit 3"])));
         assert!(!runs(&mut Command::new("no-such-program-anywhere")));
     }
 

@@ -1,5 +1,7 @@
 //! Rules about the written pages.
 
+use std::collections::BTreeSet;
+
 use super::Finding;
 use super::workspace::Workspace;
 
@@ -15,6 +17,51 @@ pub fn book_pages(workspace: &Workspace) -> Vec<Finding> {
     let pages = workspace.texts_ending(".md").filter_map(|(path, _)| path.strip_prefix("docs/src/"));
     let lost = pages.filter(|page| *page != "SUMMARY.md" && !summary.contains(&format!("({page})")));
     lost.map(|page| Finding::new(format!("docs/src/{page}"), "is not in SUMMARY.md")).collect()
+}
+
+/// Where options and variables are told to users.
+const COMMAND_LINE_PAGE: &str = "docs/src/command-line.md";
+
+/// Where variables that only tests read are told.
+const TESTS_PAGE: &str = "CONTRIBUTING.md";
+
+/// The page about the command line names every option that all commands share.
+pub fn common_options(workspace: &Workspace) -> Vec<Finding> {
+    const FILE: &str = "crates/cli/src/args.rs";
+    let page = workspace.text(COMMAND_LINE_PAGE);
+    let after = workspace.text(FILE).split_once("pub struct CommonArgs {").map(|(_, after)| after);
+    let Some((fields, _)) = after.and_then(|after| after.split_once("\n}")) else {
+        return vec![Finding::new(FILE, "has no `struct CommonArgs`")];
+    };
+    let names = fields.lines().filter_map(|line| Some(line.trim().strip_prefix("pub ")?.split_once(':')?.0));
+    let options = names.map(|name| format!("--{}", name.replace('_', "-")));
+    let missing = options.filter(|option| !page.contains(option));
+    missing.map(|option| Finding::new(COMMAND_LINE_PAGE, format!("does not name `{option}`"))).collect()
+}
+
+/// Variables that sources read are on the page for users, those that tests read are on the page for contributors, and
+/// these pages name no others.
+pub fn variables(workspace: &Workspace) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (folder, page) in [("/src/", COMMAND_LINE_PAGE), ("/tests/", TESTS_PAGE)] {
+        let sources =
+            workspace.texts_ending(".rs").filter(|(path, _)| path.starts_with("crates/") && path.contains(folder));
+        let read: BTreeSet<&str> = sources.flat_map(|(_, text)| variables_in(text)).collect();
+        let told: BTreeSet<&str> = variables_in(workspace.text(page)).collect();
+        findings.extend(read.difference(&told).map(|v| Finding::new(page, format!("does not name `{v}`"))));
+        findings
+            .extend(told.difference(&read).map(|v| Finding::new(page, format!("names `{v}`, which nothing reads"))));
+    }
+    findings
+}
+
+fn variables_in(text: &str) -> impl Iterator<Item = &str> {
+    const PREFIX: &str = concat!("ROCMFORGE", "_");
+    text.match_indices(PREFIX).map(|(at, _)| {
+        let rest = &text[at..];
+        let end = rest.find(|c: char| !c.is_ascii_uppercase() && !c.is_ascii_digit() && c != '_');
+        &rest[..end.unwrap_or(rest.len())]
+    })
 }
 
 /// Relative links lead to files that exist, and their fragments to headings.
@@ -115,6 +162,34 @@ mod tests {
         assert!(book_pages(&files(&[summary, ("docs/src/a.md", "")])).is_empty());
         let lost = files(&[summary, ("docs/src/a.md", ""), ("docs/src/b.md", "")]);
         assert_eq!(found(book_pages(&lost)), ["docs/src/b.md: is not in SUMMARY.md"]);
+    }
+
+    #[test]
+    fn an_option_that_the_page_forgets_is_found() {
+        let args = "pub struct CommonArgs {\n    /// Where\n    pub kv_type: KvArg,\n    pub log_json: bool,\n}\n";
+        let check = |page: &str| {
+            found(common_options(&files(&[("crates/cli/src/args.rs", args), ("docs/src/command-line.md", page)])))
+        };
+        assert!(check("`--kv-type f16`, `--log-json`").is_empty());
+        assert_eq!(check("`--kv-type f16`"), ["docs/src/command-line.md: does not name `--log-json`"]);
+        assert_eq!(common_options(&files(&[])).len(), 1);
+    }
+
+    #[test]
+    fn a_variable_without_words_and_words_without_a_variable_are_found() {
+        let name = |end: &str| format!("{}_{end}", "ROCMFORGE");
+        let source = format!("env = \"{}\"", name("MODEL"));
+        let check = |page: &str| {
+            found(variables(&files(&[("crates/cli/src/args.rs", &source), ("docs/src/command-line.md", page)])))
+        };
+        assert!(check(&format!("`{}` names it", name("MODEL"))).is_empty());
+        assert_eq!(
+            check(&format!("`{}`", name("MODELS"))),
+            [
+                format!("docs/src/command-line.md: does not name `{}`", name("MODEL")),
+                format!("docs/src/command-line.md: names `{}`, which nothing reads", name("MODELS")),
+            ]
+        );
     }
 
     #[test]

@@ -70,6 +70,8 @@ static RULES: &[Rule] = &[
     ("the changelog has an Unreleased part", docs::changelog),
     ("links lead somewhere", docs::links),
     ("the book lists its pages", docs::book_pages),
+    ("common options are documented", docs::common_options),
+    ("environment variables are documented", docs::variables),
     ("tables in the documentation are those of the code", tables::up_to_date),
 ];
 
