@@ -4,7 +4,7 @@
 //! `cargo run --release -p rocmforge-cpu-backend --example matmul_speed -- [threads] [types...]`
 
 use rocmforge_cpu_backend::Pool;
-use rocmforge_cpu_backend::matmul::{Activations, Isa, PackedMatrix, matmul};
+use rocmforge_cpu_backend::matmul::{Activations, Isa, Job, MatmulError, PackedMatrix, matmul, matmul_many};
 use rocmforge_quant::GgmlType;
 use std::hint::black_box;
 use std::time::Instant;
@@ -26,7 +26,79 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         for (rows, cols) in SHAPES.into_iter().filter(|(_, cols)| cols.is_multiple_of(ty.block_elems())) {
             report(&pool, ty, rows, cols)?;
         }
+        for model in MODELS.iter().filter(|m| m.hidden.is_multiple_of(ty.block_elems())) {
+            model_speed(&pool, ty, model)?;
+        }
     }
+    Ok(())
+}
+
+/// All products of one model: of `layers` times query, key and value, output, gate and up, down,
+/// and of the head.
+struct Model {
+    hidden: usize,
+    kv: usize,
+    ffn: usize,
+    layers: usize,
+    vocab: usize,
+}
+
+/// Shapes of a model of half a billion weights and of one of 1.2 billion.
+const MODELS: [Model; 2] = [
+    Model { hidden: 896, kv: 128, ffn: 4864, layers: 24, vocab: 151_936 },
+    Model { hidden: 2048, kv: 512, ffn: 8192, layers: 16, vocab: 128_256 },
+];
+
+/// Tokens a second if a model were its products alone.
+fn model_speed(pool: &Pool, ty: GgmlType, m: &Model) -> Result<(), Box<dyn std::error::Error>> {
+    let pack = |rows: usize, cols: usize| -> Result<PackedMatrix, Box<dyn std::error::Error>> {
+        let len = ty.row_bytes(rows * cols).ok_or("not whole blocks")?;
+        let bytes: Vec<u8> = (0..len).map(|i| (i * 37 % 41) as u8).collect();
+        Ok(PackedMatrix::pack_with(pool, ty, rows, cols, &bytes)?)
+    };
+    let shapes = [
+        (m.hidden, m.hidden),
+        (m.kv, m.hidden),
+        (m.kv, m.hidden),
+        (m.hidden, m.hidden),
+        (m.ffn, m.hidden),
+        (m.ffn, m.hidden),
+        (m.hidden, m.ffn),
+    ];
+    let layers = (0..m.layers)
+        .map(|_| shapes.iter().map(|&(rows, cols)| pack(rows, cols)).collect::<Result<Vec<_>, _>>())
+        .collect::<Result<Vec<_>, _>>()?;
+    let head = pack(m.vocab, m.hidden)?;
+    let x: Vec<f32> = (0..PROMPT * m.ffn).map(|i| (i * 31 % 97) as f32 * 0.01 - 0.48).collect();
+    let mut buffer = Activations::new();
+    let mut outs: Vec<Vec<f32>> = shapes.iter().map(|(rows, _)| vec![0.0; PROMPT * rows]).collect();
+    let mut logits = vec![0.0; m.vocab];
+    let mut step = |tokens: usize| -> Result<(), MatmulError> {
+        for layer in &layers {
+            for part in [0..3, 3..4, 4..6, 6..7] {
+                let cols = layer[part.start].cols();
+                let input = buffer.quantize(pool, &x[..tokens * cols], tokens, cols)?;
+                let outs = outs[part.clone()].iter_mut();
+                let mut jobs: Vec<Job> = layer[part]
+                    .iter()
+                    .zip(outs)
+                    .map(|(w, out)| Job::new(w, None, &mut out[..tokens * w.rows()]))
+                    .collect();
+                matmul_many(pool, &mut jobs, &input)?;
+            }
+        }
+        let last = buffer.quantize(pool, &x[..m.hidden], 1, m.hidden)?;
+        matmul(pool, &head, &last, None, &mut logits)
+    };
+    let one = best_of(8, || step(1))?;
+    let many = best_of(4, || step(PROMPT))?;
+    println!(
+        "{:8} hidden {:4}: pp{PROMPT} {:7.1} tokens/s, tg {:6.1} tokens/s",
+        ty.name(),
+        m.hidden,
+        PROMPT as f64 / many,
+        1.0 / one
+    );
     Ok(())
 }
 

@@ -49,8 +49,9 @@ impl Work<'_> {
 
 /// Products smaller than this many multiplications are done by the caller alone.
 const SERIAL: usize = 1 << 16;
-/// Quantized activations of a token block that may lie in the second level cache.
-const L2: usize = 640 << 10;
+/// Tokens that meet the weights at a time. A chunk of the columns of as many tokens, 1 KB each,
+/// stays in the second level cache.
+const TOKEN_BLOCK: usize = 252;
 /// Parts for each thread, so that a thread that was interrupted is not waited for.
 const PARTS: usize = 8;
 
@@ -64,8 +65,7 @@ struct Cut {
 
 impl Cut {
     fn of(work: &Work<'_>, threads: usize, unit: usize) -> Self {
-        let block = (L2 / (2 * work.w.cols().max(1))).clamp(24, 192) / 12 * 12;
-        let tokens = work.tokens.min(block).max(1);
+        let tokens = work.tokens.clamp(1, TOKEN_BLOCK);
         let panels = if threads == 1 { work.panels() } else { work.panels().div_ceil(threads * PARTS) };
         let panels = panels.max(1).next_multiple_of(unit);
         let columns = work.panels().div_ceil(panels);
@@ -179,9 +179,9 @@ fn many(
     let size = dense_block(spec.subs(), spec.min);
     let blocks = work.w.cols() / BLOCK;
     let data = work.w.data();
-    for panel in panels.clone().step_by(k.dense_panels) {
-        for block in (0..blocks).step_by(CHUNK) {
-            let here = CHUNK.min(blocks - block);
+    for block in (0..blocks).step_by(CHUNK) {
+        let here = CHUNK.min(blocks - block);
+        for panel in panels.clone().step_by(k.dense_panels) {
             for p in 0..k.dense_panels {
                 // A panel that does not exist is computed from the last, and not stored.
                 let at =
