@@ -7,6 +7,7 @@ mod error;
 mod front;
 mod limits;
 mod message;
+mod output;
 mod py;
 mod template;
 
@@ -14,4 +15,5 @@ pub use builtin::families;
 pub use error::ChatError;
 pub use limits::Limits;
 pub use message::{Message, RenderInput, SpecialTokens};
+pub use output::{CALL_FORMATS, CallFormat, OutputEvent, OutputFormat, OutputParser, ToolCall};
 pub use template::ChatTemplate;

@@ -20,9 +20,11 @@ pub struct Limits {
     /// Elements of one `range()`. Default 100,000, the bound of Jinja's own sandbox.
     pub range_items: usize,
     /// Nesting of blocks, of expressions, and of lists and dicts built by the
-    /// template. Default 100.
+    /// template; an `elif` is a level too. Default 64.
     pub nesting: usize,
-    /// Nesting of macro calls and recursive loops. Default 100.
+    /// Nesting of macro calls and recursive loops, in the engine's units: a macro takes
+    /// about five, a loop or scope in it one or two. Default 500, which are 70 to 100
+    /// macros within each other.
     pub call_depth: usize,
 }
 
@@ -34,16 +36,16 @@ impl Default for Limits {
             work_bytes: 256 << 20,
             steps: 20_000_000,
             range_items: 100_000,
-            nesting: 100,
-            call_depth: 100,
+            nesting: 64,
+            call_depth: 500,
         }
     }
 }
 
 impl Limits {
     /// Nesting and call depth are recursion in this process, so no caller may
-    /// raise them above what a 2 MiB stack holds.
+    /// raise them above what a stack of 1 MiB holds, without optimisation too.
     pub(crate) fn clamped(self) -> Self {
-        Limits { nesting: self.nesting.min(100), call_depth: self.call_depth.min(100), ..self }
+        Limits { nesting: self.nesting.min(64), call_depth: self.call_depth.min(500), ..self }
     }
 }

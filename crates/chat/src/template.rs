@@ -243,3 +243,46 @@ impl io::Write for &mut Capped {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_shared_between_threads() {
+        fn shared<T: Send + Sync + Clone>(value: T) -> T {
+            value
+        }
+        let template = shared(ChatTemplate::parse("{{ messages[0].content }}").expect("valid"));
+        let special = SpecialTokens::new();
+        std::thread::scope(|scope| {
+            for i in 0..4 {
+                let (template, special) = (&template, &special);
+                scope.spawn(move || {
+                    let messages = [Message::user(i.to_string())];
+                    let text = template.render(&RenderInput::new(&messages, special));
+                    assert_eq!(text, Ok(i.to_string()));
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn support_is_told_by_what_the_template_does() {
+        let check = |source: &str, tools: bool, system: bool| {
+            let template = ChatTemplate::parse(source).expect("valid");
+            assert_eq!(template.supports_tools(), tools, "{source}");
+            assert_eq!(template.supports_system(), system, "{source}");
+        };
+        check("{{ bos_token + messages[0].content }}", false, true);
+        check("{{ messages[1].content }}{{ tools }}", true, false);
+        check("{% if messages[0].role == 'system' %}{{ raise_exception('no') }}{% endif %}", false, false);
+    }
+
+    #[test]
+    fn an_engine_panic_is_an_error() {
+        let caught = guarded(|| -> () { panic!("{}", "words") });
+        let message = "words".to_owned();
+        assert_eq!(caught, Err(ChatError::Internal { message }));
+    }
+}

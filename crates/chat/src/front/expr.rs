@@ -27,7 +27,6 @@ const BINARY: &[(&str, u8, &str)] = &[
     ("%", 3, "mod"),
     ("**", 4, "pow"),
 ];
-const TIGHTEST: u8 = 4;
 
 const COMPARE: &[&str] = &["==", "!=", "<", "<=", ">", ">="];
 
@@ -146,17 +145,14 @@ impl Parser<'_> {
         }
     }
 
-    /// Left-associative operators from `level` up. A run of one operator becomes
-    /// one call with many arguments, so that long sums stay flat.
+    /// Left-associative operators that bind at least as tightly as `level`. A run of one
+    /// operator becomes one call with many arguments, so that long sums stay flat.
     fn binary(&mut self, level: u8) -> Lowering {
-        if level > TIGHTEST {
-            return self.unary(true);
-        }
-        let mut left = self.binary(level + 1)?;
-        while let Some(&(op, _, function)) = self.peek_binary(level) {
+        let mut left = self.unary(true)?;
+        while let Some(&(op, tightness, function)) = self.peek_binary(level) {
             let mut args = vec![left];
             while self.skip_op(op) {
-                args.push(self.binary(level + 1)?);
+                args.push(self.binary(tightness + 1)?);
             }
             left = self.op_call(function, &args)?;
         }
@@ -167,7 +163,7 @@ impl Parser<'_> {
         let Some(Tok::Op(found)) = self.peek() else {
             return None;
         };
-        BINARY.iter().find(|(op, l, _)| op == found && *l == level)
+        BINARY.iter().find(|(op, l, _)| op == found && *l >= level)
     }
 
     fn unary(&mut self, with_filter: bool) -> Lowering {

@@ -20,6 +20,7 @@ pub(crate) const FILTERS: &[(&str, Filter)] = &[
         let (value, name) = (a.need(0, "value")?, a.str(1, "name")?);
         // Attributes only, so an entry of a dict is none.
         match kind(&value) {
+            Kind::Undefined => undefined(format!("the value whose `{name}` is read is undefined")),
             Kind::Other => ops::item(w, &value, &Value::from(name)),
             _ => Ok(methods::bound(&value, &name).unwrap_or(Value::UNDEFINED)),
         }
@@ -105,6 +106,15 @@ pub(crate) fn exists(name: &str) -> bool {
 
 pub(crate) fn find(name: &str) -> Option<Filter> {
     FILTERS.iter().find(|(n, _)| *n == name).map(|(_, f)| *f)
+}
+
+/// The filtered value where it must be a string already.
+fn string_only(args: &Args) -> R<String> {
+    let value = args.need(0, "value")?;
+    match kind(&value) {
+        Kind::Str(text) => Ok(text.to_owned()),
+        _ => fail(format!("expected str, found {}", type_name(&value))),
+    }
 }
 
 fn text(work: &mut Work, args: &Args, change: impl Fn(&str) -> String) -> R {
@@ -271,7 +281,7 @@ fn format(work: &mut Work, args: &Args) -> R {
 
 fn indent(work: &mut Work, args: &Args) -> R {
     args.accept(4, &["width", "first", "blank"])?;
-    let text = str_of(work, &args.need(0, "value")?)?;
+    let text = string_only(args)?;
     let width = args.get(1, "width").unwrap_or(Value::from(4));
     let by = match kind(&width) {
         Kind::Str(text) => text.to_owned(),
@@ -348,7 +358,11 @@ fn title(work: &mut Work, args: &Args) -> R {
 }
 
 fn truncate(work: &mut Work, args: &Args) -> R {
-    let text = str_of(work, &args.need(0, "value")?)?;
+    let value = args.need(0, "value")?;
+    if value.is_undefined() {
+        return Ok(value);
+    }
+    let text = string_only(args)?;
     let length = args.int_or(1, "length", 255)?;
     let kill_words = args.bool_or(2, "killwords", false);
     let end = args.str_or(3, "end", "...")?;
@@ -538,6 +552,9 @@ fn unique(work: &mut Work, args: &Args) -> R {
             None => value.clone(),
         };
         let key = fold_case(work, &key, case_sensitive)?;
+        if matches!(kind(&key), Kind::List | Kind::Dict) {
+            return fail(format!("unhashable type: '{}'", type_name(&key)));
+        }
         work.charge_items(seen.len())?;
         for other in &seen {
             if equal(work, other, &key)? {

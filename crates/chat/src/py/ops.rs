@@ -365,8 +365,7 @@ pub(crate) fn slice(work: &mut Work, args: &[Value]) -> R {
             seq(work, picked, shape)
         }
         Kind::Undefined => undefined("the value that is sliced is undefined"),
-        // As for any item that cannot be had.
-        _ => Ok(Value::UNDEFINED),
+        _ => fail(format!("'{}' object cannot be sliced", type_name(value))),
     }
 }
 

@@ -65,7 +65,9 @@ pub(crate) fn format(work: &mut Work, template: &str, values: &Value) -> R {
         out.push_str(&text);
         work.charge_string(out.len() / 64)?;
     }
-    if !by_name && next.next().is_some() {
+    // Python asks only of what cannot be subscripted whether all of it was used.
+    let must_use = !matches!(kind(values), Kind::Dict | Kind::List | Kind::Undefined);
+    if must_use && next.next().is_some() {
         return fail("not all arguments converted during string formatting");
     }
     out.push_str(rest);

@@ -33,9 +33,18 @@ pub(super) fn attributes(work: &mut Work, values: &[Value], path: &Value, defaul
     values.iter().map(|value| attribute(work, value, path, default)).collect()
 }
 
+/// What is filtered. These filters take whatever is false for an empty list.
+fn items_if_any(work: &mut Work, args: &Args) -> R<Vec<Value>> {
+    let value = args.need(0, "value")?;
+    match value.is_true() {
+        true => iterate(work, &value),
+        false => Ok(Vec::new()),
+    }
+}
+
 /// `map(attribute=…)` or `map("filter", …)`.
 pub(super) fn map(work: &mut Work, args: &Args) -> R {
-    let all = iterate(work, &args.need(0, "value")?)?;
+    let all = items_if_any(work, args)?;
     if let Some(path) = args.named("attribute") {
         args.accept(1, &["attribute", "default"])?;
         let default = args.named("default");
@@ -59,7 +68,7 @@ pub(super) fn map(work: &mut Work, args: &Args) -> R {
 
 /// `select`, `reject`, and with `by_attribute` also `selectattr` and `rejectattr`.
 pub(super) fn select(work: &mut Work, args: &Args, by_attribute: bool, wanted: bool) -> R {
-    let all = iterate(work, &args.need(0, "value")?)?;
+    let all = items_if_any(work, args)?;
     let skip = 1 + usize::from(by_attribute);
     let path = match by_attribute {
         true => Some(args.need(1, "attribute")?),

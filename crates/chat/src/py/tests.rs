@@ -14,8 +14,10 @@ pub(crate) const TESTS: &[(&str, Test)] = &[
     ("boolean", |_, a| Ok(matches!(kind(&a.need(0, "value")?), Kind::Bool(_)))),
     ("callable", |_, a| {
         let value = a.need(0, "value")?;
-        // Everything of the engine's own but namespaces; none of the plain types.
-        Ok(matches!(kind(&value), Kind::Other) && value.downcast_object_ref::<super::value::Namespace>().is_none())
+        // Everything of the engine's own but namespaces, and Python's object for what
+        // is undefined; none of the plain types.
+        Ok(matches!(kind(&value), Kind::Other | Kind::Undefined)
+            && value.downcast_object_ref::<super::value::Namespace>().is_none())
     }),
     ("defined", |_, a| Ok(!a.need(0, "value")?.is_undefined())),
     ("divisibleby", |w, a| {

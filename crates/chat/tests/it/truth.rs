@@ -125,3 +125,44 @@ fn snippets_render_as_in_jinja2() {
     }
     assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), snippets.len(), wrong.join("\n"));
 }
+
+/// The template of the bundled model gives the prompts that it was trained on.
+#[test]
+fn demo_template_gives_the_demo_prompts() {
+    let template = ChatTemplate::parse(include_str!("data/demo.jinja")).expect("valid");
+    let special = SpecialTokens::new().with("eos_token", "<|im_end|>");
+    let render = |messages: &[Message], tools: Option<&[Value]>| {
+        let mut input = RenderInput::new(messages, &special);
+        input.tools = tools;
+        template.render(&input).expect("text")
+    };
+    assert_eq!(
+        render(&[Message::user("What is paged attention?")], None),
+        "<|im_start|>user\nWhat is paged attention?<|im_end|>\n<|im_start|>assistant\n"
+    );
+    assert_eq!(
+        render(
+            &[Message::user("What is 5 + 9?"), Message::assistant("5 + 9 = 14."), Message::user("What is 14 - 6?"),],
+            None
+        ),
+        "<|im_start|>user\nWhat is 5 + 9?<|im_end|>\n<|im_start|>assistant\n5 + 9 = 14.<|im_end|>\n\
+         <|im_start|>user\nWhat is 14 - 6?<|im_end|>\n<|im_start|>assistant\n"
+    );
+    let tool = |name: &str, description: &str| {
+        serde_json::json!({"type": "function", "function": {"name": name, "description": description,
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}})
+    };
+    let tools = [tool("get_weather", "Weather of a city"), tool("get_time", "Local time of a city")];
+    assert_eq!(
+        render(&[Message::user("What is the weather in Oslo?")], Some(&tools)),
+        "<|im_start|>system\nYou may call these tools. Tools:\n\
+         {\"type\": \"function\", \"function\": {\"name\": \"get_weather\", \"description\": \"Weather of a city\", \
+         \"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\"}}, \"required\": [\"city\"]}}}\n\
+         {\"type\": \"function\", \"function\": {\"name\": \"get_time\", \"description\": \"Local time of a city\", \
+         \"parameters\": {\"type\": \"object\", \"properties\": {\"city\": {\"type\": \"string\"}}, \"required\": [\"city\"]}}}\n\
+         To call one, answer with <tool_call>{\"name\": ..., \"arguments\": ...}</tool_call>.<|im_end|>\n\
+         <|im_start|>user\nWhat is the weather in Oslo?<|im_end|>\n<|im_start|>assistant\n"
+    );
+    let format = template.output_format();
+    assert_eq!(format.calls.map(|calls| calls.name), Some("hermes"));
+}
