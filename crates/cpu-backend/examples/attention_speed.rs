@@ -14,12 +14,8 @@ use rocmforge_program::CacheLayer;
 use rocmforge_program::backend::{CacheSpec, KvType, StepSequence};
 
 /// Head counts, head size, and a model that has them.
-const SHAPES: [(usize, usize, usize, &str); 4] = [
-    (32, 8, 64, "llama 1B"),
-    (14, 2, 64, "qwen2 0.5B"),
-    (32, 8, 128, "llama 8B"),
-    (32, 32, 128, "llama2 7B"),
-];
+const SHAPES: [(usize, usize, usize, &str); 4] =
+    [(32, 8, 64, "llama 1B"), (14, 2, 64, "qwen2 0.5B"), (32, 8, 128, "llama 8B"), (32, 32, 128, "llama2 7B")];
 
 fn main() {
     let threads = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(2);
@@ -53,8 +49,12 @@ fn main() {
 fn best(isa: Isa, pool: &Pool, spec: &AttentionSpec, kv_type: KvType, tokens: usize, context: usize) -> f64 {
     let block_size = 32;
     let num_blocks = context / block_size;
-    let layer =
-        CacheLayer { num_kv_heads: spec.num_kv_heads, head_dim: spec.head_dim, value_dim: spec.value_dim, window: None };
+    let layer = CacheLayer {
+        num_kv_heads: spec.num_kv_heads,
+        head_dim: spec.head_dim,
+        value_dim: spec.value_dim,
+        window: None,
+    };
     let (Ok(mut cache), Ok(mut scratch)) = (
         KvCache::new(&[layer], CacheSpec { block_size, num_blocks, kv_type }),
         FlashScratch::new(pool.threads(), [spec]),

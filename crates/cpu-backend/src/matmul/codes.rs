@@ -8,7 +8,7 @@ use rocmforge_quant::{GgmlType, e8m0_to_f32_half, q3_k_scales, q4_k_scales_mins}
 /// One stored block.
 #[derive(Debug, Clone)]
 pub(super) struct Codes {
-    /// The bits of each weight, for 32 or 256 columns.
+    /// The bits of each weight, for up to 256 columns.
     pub weights: [u8; 256],
     /// Scale of the block or super-block, as f16 or bf16 bits.
     pub scale: u16,
@@ -18,10 +18,13 @@ pub(super) struct Codes {
     pub sub_scales: [u8; 16],
     /// Minima likewise.
     pub sub_mins: [u8; 16],
+    /// Scales of sub-blocks that have an f16 each.
+    pub halves: [u16; 16],
 }
 
 impl Codes {
-    pub(super) const ZERO: Self = Self { weights: [0; 256], scale: 0, min: 0, sub_scales: [0; 16], sub_mins: [0; 16] };
+    pub(super) const ZERO: Self =
+        Self { weights: [0; 256], scale: 0, min: 0, sub_scales: [0; 16], sub_mins: [0; 16], halves: [0; 16] };
 }
 
 /// How to read a stored block of a type; the slice must hold exactly one.
@@ -62,11 +65,12 @@ pub(super) fn reader(ty: GgmlType) -> Option<fn(&[u8], &mut Codes)> {
         GgmlType::Q5_K => q5_k,
         GgmlType::Q6_K => q6_k,
         GgmlType::IQ4_XS => iq4_xs,
-        _ => return None,
+        _ => return super::codebooks::reader(ty),
     })
 }
 
-fn word(b: &[u8], at: usize) -> u16 {
+/// The 16-bit number at `at`.
+pub(super) fn word(b: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([b[at], b[at + 1]])
 }
 

@@ -161,7 +161,11 @@ unsafe fn head<S: Simd, F: Format>(record: *const u8) -> Head<S> {
             return Head { scale: S::bfloat(record), min: S::zero() };
         }
         let min = if F::SPEC.min { S::half(record.add(2 * ROWS)) } else { S::zero() };
-        Head { scale: S::half(record), min }
+        let mut scale = S::half(record);
+        if F::SPEC.gain != 1.0 {
+            scale = S::mul(scale, S::splat(&F::SPEC.gain));
+        }
+        Head { scale, min }
     }
 }
 
@@ -177,6 +181,7 @@ unsafe fn factors<S: Simd, F: Format>(record: *const u8, head: &Head<S>, block: 
             let sub = record.add((block * spec.subs() + i) * ROWS);
             let (scale, min) = (sub.add(spec.sub_scales_at()), sub.add(spec.sub_mins_at()));
             match spec.scale {
+                Scale::Half if i > 0 => f.scale[i] = S::half(record.add(2 * ROWS * i)),
                 Scale::Half | Scale::Bfloat => {}
                 Scale::Unsigned => f.scale[i] = S::mul(head.scale, S::unsigned(scale)),
                 Scale::Signed => f.scale[i] = S::mul(head.scale, S::signed(scale)),

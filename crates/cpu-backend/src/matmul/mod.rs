@@ -12,13 +12,14 @@
 //!
 //! | here | what |
 //! |---|---|
-//! | `format`, `codes`, `pack` | the packed form, and how it is made |
+//! | `format`, `codes`, `codebooks`, `pack` | the packed form, and how it is made |
 //! | `activations` | the input |
 //! | `kernels`, `float` | the inner loops, over `simd` |
 //! | `isa` | which of them this processor runs |
 //! | `schedule`, `experts` | who computes what |
 
 mod activations;
+mod codebooks;
 mod codes;
 mod error;
 mod experts;

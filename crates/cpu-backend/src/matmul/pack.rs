@@ -2,7 +2,7 @@
 
 use super::codes::{Codes, reader};
 use super::error::{MatmulError, check};
-use super::format::{BLOCK, ROWS, Spec, spec_of};
+use super::format::{BLOCK, ROWS, Scale, Spec, spec_of};
 use crate::pool::{Parts, Pool};
 use bytemuck::{Pod, Zeroable};
 use rocmforge_quant::GgmlType;
@@ -25,9 +25,10 @@ pub(super) enum Layout {
 
 /// The weights of a linear map, `[rows, cols]`, ready to be multiplied.
 ///
-/// Quantized types of at least 2 bits and plain floats become panels of 16 rows (see
-/// `format.rs`), of the size they had in the file or up to 6 % more; all other types are kept
-/// as stored and decoded while they are used.
+/// Quantized types and plain floats of up to 32 bits become panels of 16 rows (see `format.rs`):
+/// of the size they had in the file or up to 6 % more, or up to about twice that size for types
+/// below 4 bits that are codebooks. Integers and F64 are kept as stored and decoded while they
+/// are used.
 pub struct PackedMatrix {
     ty: GgmlType,
     rows: usize,
@@ -173,20 +174,24 @@ fn pack_floats(size: usize, rows: &[u8], row_bytes: usize, to: &mut [u8]) {
 /// stay zero.
 fn pack_ints(ty: GgmlType, spec: &Spec, rows: &[u8], row_bytes: usize, to: &mut [u8]) {
     let Some(read) = reader(ty) else { return };
-    let size = ty.block_bytes();
+    let (elems, size) = (ty.block_elems(), ty.block_bytes());
+    let columns = spec.blocks() * BLOCK;
     let mut codes = Codes::ZERO;
-    // The weights of a record as bytes, in groups of four columns of 16 rows.
+    // The weights of a stored block as bytes, in groups of four columns of 16 rows.
     let mut groups = [[0u8; 4]; 256 / 4 * ROWS];
-    for (k, record) in to.chunks_exact_mut(spec.record_bytes()).enumerate() {
+    // A stored block may fill several records.
+    for (k, records) in to.chunks_exact_mut(spec.record_bytes() * (elems / columns)).enumerate() {
         for (r, row) in rows.chunks_exact(row_bytes).enumerate() {
             read(&row[k * size..(k + 1) * size], &mut codes);
-            put_factors(spec, &codes, r, record);
-            let quads = codes.weights.as_chunks::<4>().0;
-            for (g, quad) in quads.iter().take(spec.blocks() * BLOCK / 4).enumerate() {
+            for (i, record) in records.chunks_exact_mut(spec.record_bytes()).enumerate() {
+                put_factors(spec, &codes, i * columns, r, record);
+            }
+            for (g, quad) in codes.weights[..elems].as_chunks::<4>().0.iter().enumerate() {
                 groups[g * ROWS + r] = *quad;
             }
         }
-        let planes = record[spec.planes_at()..].chunks_exact_mut(spec.block_bytes());
+        let records = records.chunks_exact_mut(spec.record_bytes());
+        let planes = records.flat_map(|r| r[spec.planes_at()..].chunks_exact_mut(spec.block_bytes()));
         for (planes, groups) in planes.zip(groups.as_chunks::<{ BLOCK / 4 * ROWS }>().0) {
             let groups = groups.as_flattened();
             let (low, high) = planes.split_at_mut(spec.low_bytes());
@@ -196,9 +201,13 @@ fn pack_ints(ty: GgmlType, spec: &Spec, rows: &[u8], row_bytes: usize, to: &mut 
     }
 }
 
-/// Scales and minima of row `r`.
-fn put_factors(spec: &Spec, codes: &Codes, r: usize, record: &mut [u8]) {
-    record[2 * r..2 * r + 2].copy_from_slice(&codes.scale.to_le_bytes());
+/// Scales and minima of row `r`, for a record that begins at column `part` of the stored block.
+fn put_factors(spec: &Spec, codes: &Codes, part: usize, r: usize, record: &mut [u8]) {
+    let halves = matches!(spec.scale, Scale::Half) && spec.subs() > 1;
+    for i in 0..if halves { spec.subs() } else { 1 } {
+        let scale = if halves { codes.halves[part / spec.sub_block + i] } else { codes.scale };
+        record[2 * (i * ROWS + r)..2 * (i * ROWS + r) + 2].copy_from_slice(&scale.to_le_bytes());
+    }
     if spec.min {
         record[2 * (ROWS + r)..2 * (ROWS + r) + 2].copy_from_slice(&codes.min.to_le_bytes());
     }

@@ -145,6 +145,7 @@ fn long_rows_and_many_rows_agree() {
     for ty in [GgmlType::Q4_0, GgmlType::Q6_K, GgmlType::Q4_K, GgmlType::F16, GgmlType::IQ2_S] {
         check_case(ty, 130, 4096, 26, Isa::best(), &pool);
         check_case(ty, 700, 1024, 1, Isa::best(), &pool);
+        check_case(ty, 33, 1280, 261, Isa::best(), &pool);
     }
 }
 

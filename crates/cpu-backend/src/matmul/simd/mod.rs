@@ -80,7 +80,7 @@ pub(super) trait Simd: Copy {
     /// The same four signed bytes in each lane.
     unsafe fn quad(at: *const i8) -> Self::Bytes;
     /// Adds to each lane the dot product of four unsigned weights and four signed activations in
-    /// -127..=127. `WIDE` says that weights may exceed 63.
+    /// -127..=127. `WIDE` says that weights may exceed 128.
     unsafe fn dot<const WIDE: bool>(acc: Self::Ints, w: Self::Bytes, x: Self::Bytes) -> Self::Ints;
     /// Each lane as a float, rounded to nearest.
     unsafe fn float(v: Self::Ints) -> Self::Floats;
