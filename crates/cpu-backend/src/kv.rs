@@ -11,22 +11,20 @@
 //!
 //! Keys lie across, so that a dot product with sixteen keys needs no sum over the lanes of a register.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
-use std::ptr::NonNull;
+mod layer;
+mod memory;
 
-use half::f16;
 use rocmforge_program::CacheLayer;
-use rocmforge_program::backend::{CacheSpec, KvType, StepSequence};
+use rocmforge_program::backend::{CacheSpec, StepSequence};
 
 use crate::elementwise::Isa;
-use crate::elementwise::lanes::{Kernel, LANES, Lanes};
+use crate::elementwise::lanes::LANES;
 use crate::pool::Pool;
+
+pub(crate) use layer::Layer;
 
 /// Tokens that are laid out together: a block is padded to a multiple of this.
 pub const GROUP: usize = LANES;
-
-/// Elements of a q8_0 block.
-const QUANT: usize = 32;
 
 /// Why a cache cannot be made or used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,63 +77,15 @@ pub enum KvError {
     },
 }
 
+fn too_large(spec: CacheSpec) -> KvError {
+    KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size }
+}
+
 /// Keys and values of all layers of a model.
 #[derive(Debug)]
 pub struct KvCache {
     spec: CacheSpec,
     layers: Vec<Layer>,
-}
-
-/// One layer: shape, strides in bytes, memory.
-#[derive(Debug)]
-pub(crate) struct Layer {
-    pub shape: CacheLayer,
-    pub kv_type: KvType,
-    /// Elements from one value row to the next.
-    pub pitch: usize,
-    /// Bytes of the keys of one head in a group.
-    pub key_group: usize,
-    /// Bytes of the values of one head in a group.
-    pub value_group: usize,
-    /// Groups of a block.
-    groups: usize,
-    num_blocks: usize,
-    memory: Memory,
-}
-
-impl Layer {
-    fn head_bytes(&self) -> usize {
-        self.groups * (self.key_group + self.value_group)
-    }
-
-    fn block_bytes(&self) -> usize {
-        self.shape.num_kv_heads * self.head_bytes()
-    }
-
-    /// Keys of a group of a block and head.
-    ///
-    /// # Panics
-    /// If there is no such group.
-    #[inline]
-    pub fn keys(&self, block: u32, head: usize, group: usize) -> *const u8 {
-        self.memory.at(self.offset(block, head) + group * self.key_group)
-    }
-
-    /// Values of a group of a block and head.
-    ///
-    /// # Panics
-    /// If there is no such group.
-    #[inline]
-    pub fn values(&self, block: u32, head: usize, group: usize) -> *const u8 {
-        self.memory.at(self.offset(block, head) + self.groups * self.key_group + group * self.value_group)
-    }
-
-    #[inline]
-    fn offset(&self, block: u32, head: usize) -> usize {
-        let block = block as usize;
-        assert!(block < self.num_blocks && head < self.shape.num_kv_heads, "block {block} or head {head}");
-        block * self.block_bytes() + head * self.head_bytes()
-    }
 }
 
 impl KvCache {
@@ -147,26 +97,9 @@ impl KvCache {
         if spec.block_size == 0 {
             return Err(KvError::EmptyBlocks);
         }
-        let too_large = KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size };
         let total_bytes = Self::bytes_needed(layers, spec)?;
-        let mut made = Vec::with_capacity(layers.len());
-        for (index, shape) in layers.iter().enumerate() {
-            let strides = Strides::of(index, shape, spec)?;
-            let layer_bytes = strides.layer_bytes(shape, spec).ok_or_else(|| too_large.clone())?;
-            let memory =
-                Memory::zeroed(layer_bytes).ok_or(KvError::OutOfMemory { layer: index, layer_bytes, total_bytes })?;
-            made.push(Layer {
-                shape: shape.clone(),
-                kv_type: spec.kv_type,
-                pitch: strides.pitch,
-                key_group: strides.key_group,
-                value_group: strides.value_group,
-                groups: spec.block_size.div_ceil(GROUP),
-                num_blocks: spec.num_blocks,
-                memory,
-            });
-        }
-        Ok(Self { spec, layers: made })
+        let layers = layers.iter().enumerate().map(|(index, shape)| Layer::new(index, shape, spec, total_bytes));
+        Ok(Self { spec, layers: layers.collect::<Result<_, _>>()? })
     }
 
     /// Bytes that [`KvCache::new`] would allocate: those of [`CacheSpec::bytes`], if blocks are multiples of
@@ -175,10 +108,9 @@ impl KvCache {
     /// # Errors
     /// As [`KvCache::new`], the allocation itself aside.
     pub fn bytes_needed(layers: &[CacheLayer], spec: CacheSpec) -> Result<usize, KvError> {
-        let too_large = || KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size };
         layers.iter().enumerate().try_fold(0usize, |sum, (index, shape)| {
-            let bytes = Strides::of(index, shape, spec)?.layer_bytes(shape, spec).ok_or_else(too_large)?;
-            sum.checked_add(bytes).filter(|&sum| sum <= isize::MAX as usize).ok_or_else(too_large)
+            let bytes = Layer::bytes_needed(index, shape, spec)?;
+            sum.checked_add(bytes).filter(|&sum| sum <= isize::MAX as usize).ok_or_else(|| too_large(spec))
         })
     }
 
@@ -260,9 +192,7 @@ impl KvCache {
             }
         }
         for layer in &mut self.layers {
-            let bytes = layer.block_bytes();
-            let (from, to) = (from as usize * bytes, to as usize * bytes);
-            layer.memory.bytes_mut().copy_within(from..from + bytes, to);
+            layer.copy_block(from as usize, to as usize);
         }
         Ok(())
     }
@@ -271,7 +201,7 @@ impl KvCache {
     pub fn poison(&mut self) {
         for layer in &mut self.layers {
             // All ones is a NaN in f32, in f16, and as the scale of a q8_0 block.
-            layer.memory.bytes_mut().fill(0xff);
+            layer.fill(0xff);
         }
     }
 
@@ -300,287 +230,11 @@ impl KvCache {
     }
 }
 
-/// Sizes of a layer before it exists.
-struct Strides {
-    pitch: usize,
-    key_group: usize,
-    value_group: usize,
-}
-
-impl Strides {
-    fn of(layer: usize, shape: &CacheLayer, spec: CacheSpec) -> Result<Self, KvError> {
-        let too_large = KvError::TooLarge { num_blocks: spec.num_blocks, block_size: spec.block_size };
-        let quantized = spec.kv_type == KvType::Q8_0;
-        for (what, found) in [("key heads", shape.head_dim), ("value heads", shape.value_dim)] {
-            if quantized && found % QUANT != 0 {
-                return Err(KvError::HeadNotDivisible { layer, what, found });
-            }
-        }
-        let widest = usize::MAX / 16 / GROUP;
-        if shape.head_dim > widest || shape.value_dim > widest {
-            return Err(too_large);
-        }
-        let pitch = shape.value_dim.next_multiple_of(LANES);
-        let group = |width: usize| spec.kv_type.bytes(GROUP * width);
-        Ok(Self { pitch, key_group: group(shape.head_dim), value_group: group(pitch) })
-    }
-
-    fn layer_bytes(&self, shape: &CacheLayer, spec: CacheSpec) -> Option<usize> {
-        self.key_group
-            .checked_add(self.value_group)?
-            .checked_mul(spec.block_size.div_ceil(GROUP))?
-            .checked_mul(shape.num_kv_heads)?
-            .checked_mul(spec.num_blocks)
-            .filter(|&bytes| bytes <= isize::MAX as usize)
-    }
-}
-
-impl Layer {
-    /// Writes one head of one token.
-    ///
-    /// # Safety
-    /// Nothing else touches this head meanwhile, and the layer is not shared for reading.
-    unsafe fn put(&self, isa: Isa, block: u32, offset: usize, head: usize, k: &[f32], v: &[f32]) {
-        let (group, lane) = (offset / GROUP, offset % GROUP);
-        assert!(group < self.groups && k.len() == self.shape.head_dim && v.len() == self.shape.value_dim);
-        let (keys, values) = (self.keys(block, head, group).cast_mut(), self.values(block, head, group).cast_mut());
-        isa.run(Put { kv_type: self.kv_type, pitch: self.pitch, keys, values, lane, k, v });
-    }
-
-    /// One key of a group as numbers, `stride` apart.
-    ///
-    /// # Safety
-    /// `group` is a key group of this layer, `lane` below 16, `out` takes `head_dim` numbers.
-    pub unsafe fn read_key(&self, group: *const u8, lane: usize, out: *mut f32, stride: usize) {
-        let scales = self.shape.head_dim / QUANT * GROUP * 2;
-        for i in 0..self.shape.head_dim {
-            // SAFETY: element `i` of lane `lane` is within the group, by the module's table.
-            unsafe {
-                let x = match self.kv_type {
-                    KvType::F32 => group.cast::<f32>().add(i * GROUP + lane).read_unaligned(),
-                    KvType::F16 => half(group, i * GROUP + lane),
-                    KvType::Q8_0 => {
-                        let byte = group.add(scales + i * GROUP + lane).cast::<i8>().read();
-                        f32::from(byte) * half(group, i / QUANT * GROUP + lane)
-                    }
-                };
-                out.add(i * stride).write(x);
-            }
-        }
-    }
-
-    /// One value of a group as numbers.
-    ///
-    /// # Safety
-    /// `group` is a value group of this layer, `lane` below 16, `out` takes `value_dim` numbers.
-    pub unsafe fn read_value(&self, group: *const u8, lane: usize, out: *mut f32) {
-        let per_token = self.pitch / QUANT;
-        for i in 0..self.shape.value_dim {
-            // SAFETY: element `i` of lane `lane` is within the group, by the module's table.
-            unsafe {
-                let at = lane * self.pitch + i;
-                let x = match self.kv_type {
-                    KvType::F32 => group.cast::<f32>().add(at).read_unaligned(),
-                    KvType::F16 => half(group, at),
-                    KvType::Q8_0 => {
-                        let byte = group.add(per_token * GROUP * 2 + at).cast::<i8>().read();
-                        f32::from(byte) * half(group, lane * per_token + i / QUANT)
-                    }
-                };
-                out.add(i).write(x);
-            }
-        }
-    }
-}
-
-/// # Safety
-/// There is an f16 at index `i` from `at`.
-unsafe fn half(at: *const u8, i: usize) -> f32 {
-    // SAFETY: as promised by the caller.
-    f16::from_bits(unsafe { at.cast::<u16>().add(i).read_unaligned() }).to_f32()
-}
-
-/// Writes one head of one token into its groups.
-struct Put<'a> {
-    kv_type: KvType,
-    pitch: usize,
-    keys: *mut u8,
-    values: *mut u8,
-    lane: usize,
-    k: &'a [f32],
-    v: &'a [f32],
-}
-
-impl Kernel for Put<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    unsafe fn run<L: Lanes>(self) {
-        // SAFETY: `Layer::put` gave two whole groups, a lane below 16 and heads of the layer's widths.
-        unsafe {
-            match self.kv_type {
-                KvType::F32 => self.floats(),
-                KvType::F16 => self.halves::<L>(),
-                KvType::Q8_0 => self.bytes(),
-            }
-        }
-    }
-}
-
-impl Put<'_> {
-    #[inline(always)]
-    unsafe fn floats(&self) {
-        // SAFETY: as in `run`.
-        unsafe {
-            let keys = self.keys.cast::<f32>().add(self.lane);
-            for (i, &x) in self.k.iter().enumerate() {
-                keys.add(i * GROUP).write_unaligned(x);
-            }
-            let values = self.values.cast::<f32>().add(self.lane * self.pitch);
-            for i in 0..self.pitch {
-                values.add(i).write_unaligned(self.v.get(i).copied().unwrap_or(0.0));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn halves<L: Lanes>(&self) {
-        // SAFETY: as in `run`; value rows are padded to whole vectors.
-        unsafe {
-            let keys = self.keys.cast::<u16>().add(self.lane);
-            for start in (0..self.k.len()).step_by(LANES) {
-                let row = saturated::<L>(self.k, start);
-                for (i, &x) in row.iter().enumerate().take(self.k.len() - start) {
-                    keys.add((start + i) * GROUP).write_unaligned(x);
-                }
-            }
-            let values = self.values.cast::<u16>().add(self.lane * self.pitch);
-            for start in (0..self.v.len()).step_by(LANES) {
-                values.add(start).cast::<[u16; LANES]>().write_unaligned(saturated::<L>(self.v, start));
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn bytes(&self) {
-        // SAFETY: as in `run`; widths are multiples of 32.
-        unsafe {
-            let scales = self.keys.cast::<u16>().add(self.lane);
-            let bytes = self.keys.add(self.k.len() / QUANT * GROUP * 2 + self.lane);
-            for (b, x) in self.k.chunks_exact(QUANT).enumerate() {
-                let (scale, quants) = quantize(x);
-                scales.add(b * GROUP).write_unaligned(scale);
-                for (i, q) in quants.into_iter().enumerate() {
-                    bytes.add((b * QUANT + i) * GROUP).write(q.cast_unsigned());
-                }
-            }
-            let per_token = self.pitch / QUANT;
-            let scales = self.values.cast::<u16>().add(self.lane * per_token);
-            let bytes = self.values.add(per_token * GROUP * 2 + self.lane * self.pitch);
-            for (b, x) in self.v.chunks_exact(QUANT).enumerate() {
-                let (scale, quants) = quantize(x);
-                scales.add(b).write_unaligned(scale);
-                bytes.add(b * QUANT).cast::<[i8; QUANT]>().write(quants);
-            }
-        }
-    }
-}
-
-/// Up to 16 numbers from `start` as f16, finite ones within its range; zeros behind the end.
-#[inline(always)]
-unsafe fn saturated<L: Lanes>(x: &[f32], start: usize) -> [u16; LANES] {
-    const LARGEST: f32 = 65504.0;
-    let mut out = [0; LANES];
-    let here = x.len() - start;
-    // SAFETY: the slice has `here` numbers from `start`; the caller has the instructions.
-    unsafe {
-        let at = x.as_ptr().add(start);
-        let v = if here >= LANES { L::load(at) } else { L::load_part(at, here) };
-        L::store_half(out.as_mut_ptr(), L::min(L::splat(LARGEST), L::max(L::splat(-LARGEST), v)));
-    }
-    out
-}
-
-/// Q8_0 of 32 numbers: f16 scale and signed bytes. A NaN makes the scale NaN, so that it shows.
-#[inline(always)]
-fn quantize(x: &[f32]) -> (u16, [i8; QUANT]) {
-    let mut largest = 0f32;
-    let mut nan = false;
-    for &x in x {
-        let a = x.abs();
-        nan |= a.is_nan();
-        largest = if a > largest { a } else { largest };
-    }
-    if nan {
-        return (f16::NAN.to_bits(), [1; QUANT]);
-    }
-    let scale = largest.min(65504.0 * 127.0) / 127.0;
-    let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-    let mut quants = [0; QUANT];
-    for (q, &x) in quants.iter_mut().zip(x) {
-        // The cast saturates.
-        *q = (x * inverse).round().clamp(-127.0, 127.0) as i8;
-    }
-    (f16::from_f32(scale).to_bits(), quants)
-}
-
-/// Zeroed bytes, aligned to a cache line.
-struct Memory {
-    allocation: NonNull<u8>,
-    layout: Layout,
-    start: NonNull<u8>,
-    bytes: usize,
-}
-
-// SAFETY: the memory is owned, and plain bytes.
-unsafe impl Send for Memory {}
-// SAFETY: writes through a shared reference happen in `Layer::put` alone, whose callers borrow the cache mutably.
-unsafe impl Sync for Memory {}
-
-const LINE: usize = 64;
-
-impl Memory {
-    /// `None` if the system refuses.
-    fn zeroed(bytes: usize) -> Option<Self> {
-        // Asking the allocator for cache lines would make it clear every page by hand; this way pages come from the
-        // system, zero and unused, and the first line is found here.
-        let layout = Layout::from_size_align(bytes.checked_add(LINE)?, 16).ok()?;
-        // SAFETY: the size is not zero.
-        let allocation = NonNull::new(unsafe { alloc_zeroed(layout) })?;
-        let skip = allocation.as_ptr().align_offset(LINE);
-        // SAFETY: `skip` is less than the line added to the size.
-        let start = unsafe { allocation.add(skip) };
-        Some(Self { allocation, layout, start, bytes })
-    }
-
-    #[inline]
-    fn at(&self, offset: usize) -> *const u8 {
-        assert!(offset < self.bytes, "offset {offset} of {} bytes", self.bytes);
-        // SAFETY: within the allocation.
-        unsafe { self.start.as_ptr().add(offset) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: initialised by `alloc_zeroed`, borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
-    }
-}
-
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: allocated with this layout, freed once.
-        unsafe { dealloc(self.allocation.as_ptr(), self.layout) }
-    }
-}
-
-impl std::fmt::Debug for Memory {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} bytes", self.bytes)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use half::f16;
+    use rocmforge_program::backend::KvType;
+
     use super::*;
 
     fn layer(num_kv_heads: usize, head_dim: usize, value_dim: usize) -> CacheLayer {

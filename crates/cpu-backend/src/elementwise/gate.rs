@@ -153,7 +153,7 @@ unsafe fn activate<L: Lanes>(activation: Activation, g: L::V) -> L::V {
             Activation::Gelu => {
                 // (1 + tanh u) / 2 = sigmoid(2u), which does not cancel for negative u.
                 let cubic = L::fma(L::mul(L::mul(g, g), g), L::splat(0.044_715), g);
-                L::mul(g, sigmoid::<L>(L::mul(cubic, L::splat(1.595_769_1))))
+                L::mul(g, sigmoid::<L>(L::mul(cubic, L::splat(1.595_769))))
             }
             Activation::GeluErf => L::mul(g, normal_cdf::<L>(g)),
             Activation::Relu => L::max(zero, g),

@@ -14,6 +14,15 @@ pub(super) const TILE: usize = 64;
 /// Groups of 16 keys of a tile.
 pub(super) const GROUPS: usize = TILE / LANES;
 
+/// Memory that a kernel asks for while it computes, so that the next one finds it in the cache: one run of bytes for each
+/// group, in equal steps. Blocks of a cache lie scattered, where the processor alone would not look ahead.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead<'a> {
+    pub groups: &'a [*const u8; GROUPS],
+    /// Bytes of a group.
+    pub bytes: usize,
+}
+
 /// What keys and values are read as. Only f32 and f16 are read in place; other types are expanded first.
 pub(super) trait Source: Copy {
     /// Bytes of a number.
@@ -53,7 +62,7 @@ impl Source for F16 {
 }
 
 /// Rows for which numbers are converted where they are used, at most; for more, the tile is converted before.
-pub(super) const FEW_ROWS: usize = 6;
+pub(super) const FEW_ROWS: usize = 8;
 
 /// Runs a kernel whose number of rows is a constant.
 macro_rules! by_rows {
@@ -83,9 +92,10 @@ pub(super) unsafe fn scores<L: Lanes, S: Source>(
     keys: &[*const u8; GROUPS],
     groups: (usize, usize),
     out: *mut f32,
+    ahead: Ahead<'_>,
 ) {
     // SAFETY: as promised by the caller.
-    unsafe { by_rows!(L, rows, Scores::<S> { depth, q, keys, groups, out }) }
+    unsafe { by_rows!(L, rows, Scores::<S> { depth, q, keys, groups, out, ahead }) }
 }
 
 struct Scores<'a, S, const NR: usize> {
@@ -94,6 +104,7 @@ struct Scores<'a, S, const NR: usize> {
     keys: &'a [*const u8; GROUPS],
     groups: (usize, usize),
     out: *mut f32,
+    ahead: Ahead<'a>,
     source: PhantomData<S>,
 }
 
@@ -102,9 +113,9 @@ impl<S: Source, const NR: usize> Kernel for Scores<'_, S, NR> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let Self { depth, q, keys, groups, out, .. } = self;
+        let Self { depth, q, keys, groups, out, ahead, .. } = self;
         // SAFETY: as promised to `scores`.
-        unsafe { scores_rows::<L, S, NR>(depth, q, keys, groups, out) }
+        unsafe { scores_rows::<L, S, NR>(depth, q, keys, groups, out, ahead) }
     }
 }
 
@@ -115,6 +126,7 @@ unsafe fn scores_rows<L: Lanes, S: Source, const NR: usize>(
     keys: &[*const u8; GROUPS],
     (from, to): (usize, usize),
     out: *mut f32,
+    ahead: Ahead<'_>,
 ) {
     let mut g = from;
     // SAFETY: groups below `to` are valid.
@@ -122,18 +134,18 @@ unsafe fn scores_rows<L: Lanes, S: Source, const NR: usize>(
         // 16 registers hold one vector of six rows, two of two, or four of one.
         if L::WIDE || NR == 1 {
             while g + 4 <= to {
-                scores_block::<L, S, NR, 4>(depth, q, keys, g, out);
+                scores_block::<L, S, NR, 4>(depth, q, keys, g, out, ahead);
                 g += 4;
             }
         }
         if L::WIDE || NR <= 2 {
             while g + 2 <= to {
-                scores_block::<L, S, NR, 2>(depth, q, keys, g, out);
+                scores_block::<L, S, NR, 2>(depth, q, keys, g, out, ahead);
                 g += 2;
             }
         }
         while g < to {
-            scores_block::<L, S, NR, 1>(depth, q, keys, g, out);
+            scores_block::<L, S, NR, 1>(depth, q, keys, g, out, ahead);
             g += 1;
         }
     }
@@ -146,14 +158,18 @@ unsafe fn scores_block<L: Lanes, S: Source, const NR: usize, const NV: usize>(
     keys: &[*const u8; GROUPS],
     group: usize,
     out: *mut f32,
+    ahead: Ahead<'_>,
 ) {
+    let step = ahead.bytes.div_ceil(depth);
     // SAFETY: as promised by the caller.
     unsafe {
         let mut sums = [[L::splat(0.0); NV]; NR];
         let mut at = [keys[group]; NV];
+        let mut soon = [ahead.groups[group]; NV];
         let mut v = 0;
         while v < NV {
             at[v] = keys[group + v];
+            soon[v] = ahead.groups[group + v];
             v += 1;
         }
         let mut i = 0;
@@ -162,6 +178,7 @@ unsafe fn scores_block<L: Lanes, S: Source, const NR: usize, const NV: usize>(
             let mut v = 0;
             while v < NV {
                 key[v] = S::load::<L>(at[v].add(i * LANES * S::BYTES));
+                L::prefetch(soon[v].wrapping_add(i * step));
                 v += 1;
             }
             let mut r = 0;
@@ -213,9 +230,10 @@ pub(super) unsafe fn add_values<L: Lanes, S: Source>(
     p: *const f32,
     keep: *const f32,
     out: *mut f32,
+    ahead: Ahead<'_>,
 ) {
     // SAFETY: as promised by the caller.
-    unsafe { by_rows!(L, rows, AddValues::<S> { values, p, keep, out }) }
+    unsafe { by_rows!(L, rows, AddValues::<S> { values, p, keep, out, ahead }) }
 }
 
 struct AddValues<'a, S, const NR: usize> {
@@ -223,6 +241,7 @@ struct AddValues<'a, S, const NR: usize> {
     p: *const f32,
     keep: *const f32,
     out: *mut f32,
+    ahead: Ahead<'a>,
     source: PhantomData<S>,
 }
 
@@ -231,9 +250,9 @@ impl<S: Source, const NR: usize> Kernel for AddValues<'_, S, NR> {
 
     #[inline(always)]
     unsafe fn run<L: Lanes>(self) {
-        let Self { values, p, keep, out, .. } = self;
+        let Self { values, p, keep, out, ahead, .. } = self;
         // SAFETY: as promised to `add_values`.
-        unsafe { add_values_rows::<L, S, NR>(values, p, keep, out) }
+        unsafe { add_values_rows::<L, S, NR>(values, p, keep, out, ahead) }
     }
 }
 
@@ -243,24 +262,25 @@ unsafe fn add_values_rows<L: Lanes, S: Source, const NR: usize>(
     p: *const f32,
     keep: *const f32,
     out: *mut f32,
+    ahead: Ahead<'_>,
 ) {
     let (mut col, end) = (0, values.pitch);
     // SAFETY: columns below `pitch` are valid.
     unsafe {
         if L::WIDE || NR == 1 {
             while col + 4 * LANES <= end {
-                add_values_block::<L, S, NR, 4>(values, p, keep, out, col);
+                add_values_block::<L, S, NR, 4>(values, p, keep, out, col, ahead);
                 col += 4 * LANES;
             }
         }
         if L::WIDE || NR <= 2 {
             while col + 2 * LANES <= end {
-                add_values_block::<L, S, NR, 2>(values, p, keep, out, col);
+                add_values_block::<L, S, NR, 2>(values, p, keep, out, col, ahead);
                 col += 2 * LANES;
             }
         }
         while col < end {
-            add_values_block::<L, S, NR, 1>(values, p, keep, out, col);
+            add_values_block::<L, S, NR, 1>(values, p, keep, out, col, ahead);
             col += LANES;
         }
     }
@@ -273,17 +293,22 @@ unsafe fn add_values_block<L: Lanes, S: Source, const NR: usize, const NV: usize
     keep: *const f32,
     out: *mut f32,
     col: usize,
+    ahead: Ahead<'_>,
 ) {
     let Values { groups, pitch, from, to } = values;
+    // A block of columns asks for its share of each group, over the 16 keys of the group.
+    let share = NV * LANES * ahead.bytes / pitch;
+    let (skip, step) = (col * ahead.bytes / pitch, share / LANES);
     // SAFETY: as promised by the caller.
     unsafe {
         let mut sums = [[L::splat(0.0); NV]; NR];
         let mut g = from / LANES;
         while g * LANES < to {
-            let first = if from > g * LANES { from - g * LANES } else { 0 };
+            let first = from.saturating_sub(g * LANES);
             let last = if to - g * LANES < LANES { to - g * LANES } else { LANES };
             let mut at = groups[g].add((first * pitch + col) * S::BYTES);
             let mut p = p.add(g * LANES + first);
+            let mut soon = ahead.groups[g].wrapping_add(skip);
             let mut left = last - first;
             while left > 0 {
                 let mut value = [L::splat(0.0); NV];
@@ -302,6 +327,11 @@ unsafe fn add_values_block<L: Lanes, S: Source, const NR: usize, const NV: usize
                     }
                     r += 1;
                 }
+                L::prefetch(soon);
+                if step > 64 {
+                    L::prefetch(soon.wrapping_add(64));
+                }
+                soon = soon.wrapping_add(step);
                 at = at.wrapping_add(pitch * S::BYTES);
                 p = p.wrapping_add(1);
                 left -= 1;

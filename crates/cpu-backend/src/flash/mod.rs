@@ -113,6 +113,13 @@ struct Item {
 #[derive(Clone, Copy)]
 struct Shared(*mut f32);
 
+impl Shared {
+    /// The number at an index, without a check.
+    fn at(&self, index: usize) -> *mut f32 {
+        self.0.wrapping_add(index)
+    }
+}
+
 // SAFETY: a pointer to memory that outlives the job; items write to disjoint rows or columns of it.
 unsafe impl Send for Shared {}
 // SAFETY: as above.
@@ -224,16 +231,14 @@ impl<'a> Job<'a> {
         for done in (0..total).step_by(room) {
             let now = done..total.min(done + room);
             self.each(pool, now.len(), |thread, slot| {
-                let parts = parts;
                 let (item, split) = self.split(now.start + slot);
-                let state = State::at(parts.0.wrapping_add(slot * floats), item.last - item.first);
+                let state = State::at(parts.at(slot * floats), item.last - item.first);
                 with(&scratch.threads[thread], |space| isa.run(One { job: self, item, split, state, space }));
             });
             self.each(pool, items, |_, index| {
-                let (parts, wholes) = (parts, wholes);
                 let first = (0..index).map(|i| self.splits(&self.item(i)).len()).sum::<usize>();
-                let whole = wholes.0.wrapping_add(index * floats);
-                isa.run(Merge { job: self, index, first, now: now.clone(), parts: parts.0, whole, floats });
+                let whole = wholes.at(index * floats);
+                isa.run(Merge { job: self, index, first, now: now.clone(), parts: parts.at(0), whole, floats });
             });
         }
     }
@@ -307,7 +312,7 @@ impl<'a> Job<'a> {
             let sink = self.attention.sinks.map(|s| s[head]);
             // SAFETY: the head of the token is within `out` and written by this item alone.
             unsafe {
-                let out = self.out.0.add(at);
+                let out = self.out.at(at);
                 state.finish::<L>(row - item.first, self.layer.pitch, sink, out, spec.value_dim);
             }
         }

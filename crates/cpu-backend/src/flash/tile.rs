@@ -2,7 +2,7 @@
 
 use rocmforge_program::backend::KvType;
 
-use super::micro::{F16, F32, FEW_ROWS, GROUPS, Source, TILE, Values, add_values, scores};
+use super::micro::{Ahead, F16, F32, FEW_ROWS, GROUPS, Source, TILE, Values, add_values, scores};
 use super::state::State;
 use crate::elementwise::lanes::{Kernel, LANES, Lanes};
 use crate::elementwise::math::{exp2, tanh};
@@ -39,6 +39,13 @@ pub(super) struct Context<'a> {
     pub keep: *mut f32,
     pub tile: *mut f32,
     pub scales: *mut f32,
+}
+
+/// Where the cache has a tile, group by group.
+#[derive(Clone, Copy)]
+struct Cached {
+    keys: [*const u8; GROUPS],
+    values: [*const u8; GROUPS],
 }
 
 /// Where the numbers of a tile are, group by group, and what they are.
@@ -86,26 +93,32 @@ impl Context<'_> {
         let part = Part { start, from, to, first, last };
         // SAFETY: as promised by the caller.
         unsafe {
-            self.score::<L>(part);
+            let cached = self.find(start, from, to);
+            let place = self.keys::<L>(part, cached);
+            self.score::<L>(part, place, Ahead { groups: &cached.values, bytes: self.layer.value_group });
             self.soften::<L>(part, state);
-            self.sum_values::<L>(part, state);
+            let place = self.values::<L>(part, cached);
+            let next = self.find(end, 0, self.visible[self.visible.len() - 1].1.saturating_sub(end).min(TILE));
+            self.sum_values::<L>(part, state, place, Ahead { groups: &next.keys, bytes: self.layer.key_group });
         }
     }
 
     #[inline(always)]
-    unsafe fn score<L: Lanes>(&self, part: Part) {
+    unsafe fn score<L: Lanes>(&self, part: Part, place: Place, values: Ahead<'_>) {
         let depth = self.layer.shape.head_dim;
+        let groups = (part.from / LANES, part.to.div_ceil(LANES));
+        let mut ahead = values;
         // SAFETY: as promised to `add_tile`.
         unsafe {
-            let place = self.keys::<L>(part);
-            let groups = (part.from / LANES, part.to.div_ceil(LANES));
             blocks!(L, part.first, part.last, |row, rows| {
                 let (q, out) = (self.q.add(row * depth), self.scores.add(row * TILE));
                 if place.half {
-                    scores::<L, F16>(rows, depth, q, &place.groups, groups, out);
+                    scores::<L, F16>(rows, depth, q, &place.groups, groups, out, ahead);
                 } else {
-                    scores::<L, F32>(rows, depth, q, &place.groups, groups, out);
+                    scores::<L, F32>(rows, depth, q, &place.groups, groups, out, ahead);
                 }
+                // Asked for once.
+                ahead.bytes = 0;
             });
         }
     }
@@ -173,11 +186,11 @@ impl Context<'_> {
     }
 
     #[inline(always)]
-    unsafe fn sum_values<L: Lanes>(&self, part: Part, state: State) {
+    unsafe fn sum_values<L: Lanes>(&self, part: Part, state: State, place: Place, keys: Ahead<'_>) {
         let pitch = self.layer.pitch;
+        let mut ahead = keys;
         // SAFETY: as promised to `add_tile`.
         unsafe {
-            let place = self.values::<L>(part);
             let mut row = part.first;
             while row < part.last {
                 // Rows that see the same keys go together; a key is never multiplied with 0 for a row that does not
@@ -192,10 +205,11 @@ impl Context<'_> {
                     let (p, keep) = (self.scores.add(row * TILE), self.keep.add(row));
                     let out = state.values.add(row * pitch);
                     if place.half {
-                        add_values::<L, F16>(rows, values, p, keep, out);
+                        add_values::<L, F16>(rows, values, p, keep, out, ahead);
                     } else {
-                        add_values::<L, F32>(rows, values, p, keep, out);
+                        add_values::<L, F32>(rows, values, p, keep, out, ahead);
                     }
+                    ahead.bytes = 0;
                 });
                 row = end;
             }
@@ -220,64 +234,90 @@ impl Context<'_> {
         (self.block_table[position / self.block_size], position % self.block_size)
     }
 
-    /// The keys of a tile: in the cache, or expanded into the workspace.
+    /// Where the cache has the keys `from..to` of the tile at `start`, if blocks are whole groups. Groups beyond have the
+    /// workspace's address, as a pointer that is valid.
     #[inline(always)]
-    unsafe fn keys<L: Lanes>(&self, part: Part) -> Place {
-        let depth = self.layer.shape.head_dim;
-        let mut groups = [self.tile.cast_const().cast::<u8>(); GROUPS];
-        // SAFETY: the tile holds GROUPS groups of `depth` vectors; positions of the part are within the block table.
-        unsafe {
-            for g in part.from / LANES..part.to.div_ceil(LANES) {
-                let room = self.tile.add(g * depth * LANES);
-                groups[g] = room.cast_const().cast();
-                if !self.aligned() {
-                    for j in (g * LANES).max(part.from)..((g + 1) * LANES).min(part.to) {
-                        let (block, offset) = self.slot(part.start + j);
-                        let group = self.layer.keys(block, self.head, offset / GROUP);
-                        self.layer.read_key(group, offset % GROUP, room.add(j % LANES), LANES);
-                    }
-                    continue;
-                }
-                let (block, offset) = self.slot(part.start + g * LANES);
-                let group = self.layer.keys(block, self.head, offset / GROUP);
-                match self.layer.kv_type {
-                    KvType::F16 if !Self::few(part) => expand_half::<L>(group, depth, room),
-                    KvType::Q8_0 => expand_byte_keys::<L>(group, depth, room),
-                    _ => groups[g] = group,
-                }
+    fn find(&self, start: usize, from: usize, to: usize) -> Cached {
+        let none = [self.tile.cast_const().cast::<u8>(); GROUPS];
+        let mut cached = Cached { keys: none, values: none };
+        if !self.aligned() || from >= to {
+            return cached;
+        }
+        let first = from / LANES;
+        let (mut index, mut offset) =
+            ((start + first * LANES) / self.block_size, (start + first * LANES) % self.block_size);
+        for g in first..to.div_ceil(LANES) {
+            let block = self.block_table[index];
+            cached.keys[g] = self.layer.keys(block, self.head, offset / GROUP);
+            cached.values[g] = self.layer.values(block, self.head, offset / GROUP);
+            offset += GROUP;
+            if offset == self.block_size {
+                (index, offset) = (index + 1, 0);
             }
         }
-        Place { groups, half: self.aligned() && self.layer.kv_type == KvType::F16 && Self::few(part) }
+        cached
+    }
+
+    /// Whether kernels read a tile of f16 where the cache has it.
+    #[inline(always)]
+    fn half(&self, part: Part) -> bool {
+        self.aligned() && self.layer.kv_type == KvType::F16 && Self::few(part)
+    }
+
+    /// The keys of a tile: in the cache, or expanded into the workspace.
+    #[inline(always)]
+    unsafe fn keys<L: Lanes>(&self, part: Part, cached: Cached) -> Place {
+        let depth = self.layer.shape.head_dim;
+        let mut place = Place { groups: cached.keys, half: self.half(part) };
+        let groups = place.groups.iter_mut().enumerate();
+        // SAFETY: the tile holds GROUPS groups of `depth` vectors; positions of the part are within the block table.
+        unsafe {
+            for (g, group) in groups.take(part.to.div_ceil(LANES)).skip(part.from / LANES) {
+                let room = self.tile.add(g * depth * LANES);
+                match self.layer.kv_type {
+                    _ if !self.aligned() => {
+                        for j in (g * LANES).max(part.from)..((g + 1) * LANES).min(part.to) {
+                            let (block, offset) = self.slot(part.start + j);
+                            let group = self.layer.keys(block, self.head, offset / GROUP);
+                            self.layer.read_key(group, offset % GROUP, room.add(j % LANES), LANES);
+                        }
+                    }
+                    KvType::F16 if !place.half => expand_half::<L>(*group, depth, room),
+                    KvType::Q8_0 => expand_byte_keys::<L>(*group, depth, room),
+                    _ => continue,
+                }
+                *group = room.cast_const().cast();
+            }
+        }
+        place
     }
 
     /// The values of a tile: in the cache, or expanded into the workspace.
     #[inline(always)]
-    unsafe fn values<L: Lanes>(&self, part: Part) -> Place {
+    unsafe fn values<L: Lanes>(&self, part: Part, cached: Cached) -> Place {
         let pitch = self.layer.pitch;
-        let mut groups = [self.tile.cast_const().cast::<u8>(); GROUPS];
+        let mut place = Place { groups: cached.values, half: self.half(part) };
+        let groups = place.groups.iter_mut().enumerate();
         // SAFETY: the tile holds TILE rows of `pitch` numbers; positions of the part are within the block table.
         unsafe {
-            for g in part.from / LANES..part.to.div_ceil(LANES) {
+            for (g, group) in groups.take(part.to.div_ceil(LANES)).skip(part.from / LANES) {
                 let room = self.tile.add(g * LANES * pitch);
-                groups[g] = room.cast_const().cast();
-                if !self.aligned() {
-                    for j in (g * LANES).max(part.from)..((g + 1) * LANES).min(part.to) {
-                        let (block, offset) = self.slot(part.start + j);
-                        let group = self.layer.values(block, self.head, offset / GROUP);
-                        self.layer.read_value(group, offset % GROUP, room.add(j % LANES * pitch));
-                    }
-                    continue;
-                }
-                let (block, offset) = self.slot(part.start + g * LANES);
-                let group = self.layer.values(block, self.head, offset / GROUP);
                 match self.layer.kv_type {
-                    KvType::F16 if !Self::few(part) => expand_half::<L>(group, pitch, room),
-                    KvType::Q8_0 => expand_byte_values::<L>(group, pitch, self.scales, room),
-                    _ => groups[g] = group,
+                    _ if !self.aligned() => {
+                        for j in (g * LANES).max(part.from)..((g + 1) * LANES).min(part.to) {
+                            let (block, offset) = self.slot(part.start + j);
+                            let group = self.layer.values(block, self.head, offset / GROUP);
+                            self.layer.read_value(group, offset % GROUP, room.add(j % LANES * pitch));
+                        }
+                    }
+                    KvType::F16 if !place.half => expand_half::<L>(*group, pitch, room),
+                    KvType::Q8_0 => expand_byte_values::<L>(*group, pitch, self.scales, room),
+                    _ => continue,
                 }
+                *group = room.cast_const().cast();
             }
         }
-        Place { groups, half: self.aligned() && self.layer.kv_type == KvType::F16 && Self::few(part) }
+        place
     }
 }
 
