@@ -37,7 +37,7 @@ fn executable(messages: &[u8]) -> Option<PathBuf> {
 
 /// Runs a command and returns what it wrote to stdout; a failure shows the end of its stderr.
 pub fn stdout_of(command: &mut Command) -> Result<Vec<u8>> {
-    let name = format!("{command:?}");
+    let name = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let output = command.output().with_context(|| format!("cannot start {name}"))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
