@@ -4,12 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rocmforge_chat::Message;
-use rocmforge_engine::{CancelToken, Engine, EngineError, EngineOptions, Event, FinishReason, ModelFile, Request};
+use rocmforge_engine::{
+    CancelToken, EndTokens, Engine, EngineError, EngineOptions, Event, FinishReason, ModelFile, Request,
+};
 use rocmforge_sampler::SamplingParams;
 
 fn demo(max_sequences: usize) -> Engine {
     let file = ModelFile::from_static(rocmforge_demo_model::NAME, rocmforge_demo_model::GGUF).expect("it is valid");
-    let options = EngineOptions { threads: 2, max_sequences, context_length: Some(512), tokens_per_step: 64, ..EngineOptions::default() };
+    let options = EngineOptions {
+        threads: 2,
+        max_sequences,
+        context_length: Some(512),
+        tokens_per_step: 64,
+        ..EngineOptions::default()
+    };
     Engine::load(Arc::new(file), options).expect("the model loads")
 }
 
@@ -73,7 +81,10 @@ fn stop_texts_limits_and_cancellation_end_an_answer() {
     let mut request = ask(&engine, QUESTIONS[0]);
     request.stop = vec!["fixed-size".into()];
     let stopped = engine.generate(request, |_| {}).expect("it runs");
-    assert_eq!((stopped.text.as_str(), stopped.finish_reason), ("Paged attention keeps the KV cache in ", FinishReason::Stop));
+    assert_eq!(
+        (stopped.text.as_str(), stopped.finish_reason),
+        ("Paged attention keeps the KV cache in ", FinishReason::Stop)
+    );
 
     let mut request = ask(&engine, QUESTIONS[0]);
     request.max_tokens = Some(3);
@@ -108,7 +119,7 @@ fn a_full_context_ends_the_answer() {
     let mut engine = demo(1);
     let mut request = ask(&engine, QUESTIONS[0]);
     request.max_tokens = None;
-    request.ignore_eos = true;
+    request.end_tokens = EndTokens::Ignored;
     let prompt = request.prompt.len();
     let answer = engine.generate(request, |_| {}).expect("it runs");
     assert_eq!((prompt + answer.tokens.len(), answer.finish_reason), (512, FinishReason::Length));
@@ -119,7 +130,8 @@ fn seeds_repeat_and_logprobs_are_told() {
     let mut engine = demo(1);
     let sampled = |engine: &mut Engine, seed| {
         let mut request = ask(engine, "Tell me a story.");
-        request.sampling = SamplingParams { temperature: 1.5, seed: Some(seed), logprobs: Some(3), ..SamplingParams::default() };
+        request.sampling =
+            SamplingParams { temperature: 1.5, seed: Some(seed), logprobs: Some(3), ..SamplingParams::default() };
         engine.generate(request, |_| {}).expect("it runs")
     };
     let first = sampled(&mut engine, 1);

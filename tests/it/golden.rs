@@ -17,7 +17,7 @@ fn models() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(&folder).expect("the golden models are there");
     let mut models: Vec<_> = entries.map(|e| e.expect("readable").path()).filter(|p| p.is_dir()).collect();
     models.sort();
-    assert!(models.len() >= 18, "{} models in {}", models.len(), folder.display());
+    assert!(models.len() >= 30, "{} models in {}", models.len(), folder.display());
     models
 }
 

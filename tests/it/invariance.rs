@@ -55,7 +55,12 @@ fn batched(model: &mut Loaded<CpuBackend>, sequences: &[Vec<u32>], chunks: &[usi
 fn models() -> [std::path::PathBuf; 4] {
     let demo = |name: &str| data("../../crates/demo-model/model").join(name);
     // A K-quant mix, a mixture of experts, windows with softcaps, and partial rotary with biases.
-    [demo("demo-q4_k_m.gguf"), data("golden/qwen3moe/model.gguf"), data("golden/gemma2/model.gguf"), data("golden/glm4/model.gguf")]
+    [
+        demo("demo-q4_k_m.gguf"),
+        data("golden/qwen3moe/model.gguf"),
+        data("golden/gemma2/model.gguf"),
+        data("golden/glm4/model.gguf"),
+    ]
 }
 
 proptest! {

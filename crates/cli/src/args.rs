@@ -21,7 +21,7 @@ Exit codes: 0 success, 1 the run failed, 2 bad usage or bad file, 130 Ctrl-C.";
 ///
 /// Without a command: a chat in a terminal; with piped input, the input is the prompt and the answer goes to stdout.
 #[derive(Debug, Parser)]
-#[command(name = "rocmforge", version, after_help = AFTER_HELP, disable_help_subcommand = true)]
+#[command(name = "rocmforge", version, after_help = AFTER_HELP, disable_help_subcommand = false)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,

@@ -32,7 +32,8 @@ pub fn stop_on_interrupt(token: Option<CancelToken>) {
 /// A mapped file that another program shortens raises SIGBUS when it is read. Say so instead of dumping core.
 fn report_bus_errors() {
     extern "C" fn report(_signal: libc::c_int) {
-        const MESSAGE: &[u8] = b"error: the model file became shorter while it was in use: load it again once the copy is complete\n";
+        const MESSAGE: &[u8] =
+            b"error: the model file became shorter while it was in use: load it again once the copy is complete\n";
         // SAFETY: `write` and `_exit` are the calls that POSIX allows in a signal handler, and the buffer is static.
         unsafe {
             libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());

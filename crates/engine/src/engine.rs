@@ -12,7 +12,7 @@ use rocmforge_tokenizer::{Detokenizer, TokenId, Tokenizer};
 
 use crate::stop::StopMatcher;
 use crate::{
-    ChatFormat, Completion, EngineError, Event, FinishReason, ModelFile, Request, RequestId, Timings, Usage,
+    ChatFormat, Completion, EndTokens, EngineError, Event, FinishReason, ModelFile, Request, RequestId, Timings, Usage,
 };
 
 /// A loaded model and the requests that run on it.
@@ -52,6 +52,7 @@ struct Running {
     /// The prompt and what was generated; those past `sequence.len()` are still to compute.
     tokens: Vec<TokenId>,
     max_tokens: usize,
+    end_tokens: Vec<TokenId>,
     detokenizer: Detokenizer,
     stop: StopMatcher,
     usage: Usage,
@@ -190,7 +191,7 @@ impl Engine {
             self.pool.commit(&mut running.sequence, &running.tokens[from..from + count])?;
             if count > 0 && running.sequence.len() == running.tokens.len() {
                 let row = logits.next().unwrap_or_default();
-                advance(running, row, &self.tokenizer, on_event);
+                advance(running, row, on_event);
             }
         }
         self.retire(on_event)
@@ -221,7 +222,8 @@ impl Engine {
                 }
             })?;
         }
-        let (finish_reason, usage, timings) = end.unwrap_or((FinishReason::Cancelled, Usage::default(), Timings::default()));
+        let (finish_reason, usage, timings) =
+            end.unwrap_or((FinishReason::Cancelled, Usage::default(), Timings::default()));
         Ok(Completion { text, tokens, logprobs: all_logprobs, finish_reason, usage, timings })
     }
 
@@ -259,16 +261,14 @@ impl Engine {
                 return;
             }
             let Some(Waiting { id, request, sampler, submitted }) = self.waiting.pop_front() else { return };
-            let usage = Usage {
-                prompt_tokens: request.prompt.len(),
-                cached_tokens: sequence.len(),
-                completion_tokens: 0,
-            };
+            let usage =
+                Usage { prompt_tokens: request.prompt.len(), cached_tokens: sequence.len(), completion_tokens: 0 };
             self.running.push(Running {
                 id,
                 tokens: request.prompt.clone(),
                 detokenizer: Detokenizer::new(self.tokenizer.clone(), true).continuing(),
                 stop: StopMatcher::new(&request.stop),
+                end_tokens: end_tokens(&self.tokenizer, request.end_tokens),
                 request,
                 sampler,
                 sequence,
@@ -340,8 +340,16 @@ impl Engine {
     }
 }
 
+fn end_tokens(tokenizer: &Tokenizer, which: EndTokens) -> Vec<TokenId> {
+    match which {
+        EndTokens::Known => tokenizer.stop_tokens().to_vec(),
+        EndTokens::Named => tokenizer.named_stop_tokens(),
+        EndTokens::Ignored => Vec::new(),
+    }
+}
+
 /// Samples the next token of a sequence from its logits and decides whether it goes on.
-fn advance(running: &mut Running, logits: &[f32], tokenizer: &Tokenizer, on_event: &mut dyn FnMut(Event)) {
+fn advance(running: &mut Running, logits: &[f32], on_event: &mut dyn FnMut(Event)) {
     let Sampled { token, logprob, top } = match running.sampler.sample(logits) {
         Ok(sampled) => sampled,
         Err(error) => {
@@ -352,7 +360,7 @@ fn advance(running: &mut Running, logits: &[f32], tokenizer: &Tokenizer, on_even
     running.first_token.get_or_insert_with(Instant::now);
     running.tokens.push(token);
     running.usage.completion_tokens += 1;
-    let ends = !running.request.ignore_eos && tokenizer.stop_tokens().contains(&token);
+    let ends = running.end_tokens.contains(&token);
     let mut text = String::new();
     if ends {
         running.finished = Some(FinishReason::Stop);

@@ -15,5 +15,5 @@ pub use error::EngineError;
 pub use load::{EngineOptions, default_threads};
 pub use model_file::ModelFile;
 pub use prompt::ChatFormat;
-pub use request::{CancelToken, Completion, Event, FinishReason, Request, RequestId, Timings, Usage};
+pub use request::{CancelToken, Completion, EndTokens, Event, FinishReason, Request, RequestId, Timings, Usage};
 pub use score::{Perplexity, PerplexityOptions};

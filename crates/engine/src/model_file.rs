@@ -78,7 +78,8 @@ impl ModelFile {
     /// Bytes that are not a valid GGUF file.
     pub fn from_static(name: &str, bytes: &'static [u8]) -> Result<Self, EngineError> {
         let path = PathBuf::from(name);
-        let gguf = Gguf::parse(Bytes::Static(bytes)).map_err(|source| EngineError::Gguf { path: path.clone(), source })?;
+        let gguf =
+            Gguf::parse(Bytes::Static(bytes)).map_err(|source| EngineError::Gguf { path: path.clone(), source })?;
         Ok(Self { path, gguf, opened: Vec::new() })
     }
 
@@ -150,6 +151,7 @@ fn drop_pages(gguf: &Gguf<Bytes>, info: &TensorInfo) {
     if start < end {
         // SAFETY: the mapping is read-only and backed by the file, so dropping its pages loses nothing: the next
         // read loads the same bytes again. Failure means that memory stays in use, which harms nothing.
-        let _ = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start as usize, (end - start) as usize) };
+        let _ =
+            unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, start as usize, (end - start) as usize) };
     }
 }

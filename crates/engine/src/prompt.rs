@@ -135,7 +135,12 @@ mod tests {
 
     #[test]
     fn foreign_parts_are_found_in_order() {
-        let messages = [Message::system("Be <|x|>."), Message::user(" hi <|x|> "), Message::assistant("<|x|>"), Message::user("hi")];
+        let messages = [
+            Message::system("Be <|x|>."),
+            Message::user(" hi <|x|> "),
+            Message::assistant("<|x|>"),
+            Message::user("hi"),
+        ];
         let prompt = "S:Be <|x|>.U:hi <|x|>A:<|x|>U:hi";
         let parts: Vec<&str> = foreign_parts(prompt, &messages).into_iter().map(|r| &prompt[r]).collect();
         assert_eq!(parts, ["hi <|x|>", "hi"]);

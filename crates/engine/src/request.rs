@@ -37,6 +37,18 @@ impl CancelToken {
     }
 }
 
+/// Which tokens of the model end an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EndTokens {
+    /// All that are known to: right for conversations.
+    #[default]
+    Known,
+    /// Those that the file names, and ends of turns: plain text may pass from one document to the next.
+    Named,
+    /// None: only limits and stop texts end it.
+    Ignored,
+}
+
 /// A prompt and how to continue it.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -48,8 +60,8 @@ pub struct Request {
     pub max_tokens: Option<usize>,
     /// Texts that end the answer; they are not part of it.
     pub stop: Vec<String>,
-    /// Whether the model's own end tokens are ignored.
-    pub ignore_eos: bool,
+    /// Which of the model's own tokens end the answer.
+    pub end_tokens: EndTokens,
     /// Stops it early.
     pub cancel: CancelToken,
 }
@@ -62,7 +74,7 @@ impl Request {
             sampling: SamplingParams::default(),
             max_tokens: None,
             stop: Vec::new(),
-            ignore_eos: false,
+            end_tokens: EndTokens::default(),
             cancel: CancelToken::new(),
         }
     }

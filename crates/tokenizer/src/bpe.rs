@@ -232,6 +232,7 @@ fn each_marked_word(text: &str, mut emit: impl FnMut(&str)) {
 pub(crate) fn parse_merges(vocab: &Vocab, list: &[Box<[u8]>]) -> Result<Merges, TokenizerError> {
     let mut merges = Merges::with_capacity(list.len());
     let mut joined = Vec::new();
+    let mut unused = 0;
     for (index, rule) in list.iter().enumerate() {
         let bad = |why| TokenizerError::BadMerge { index, text: String::from_utf8_lossy(rule).into_owned(), why };
         let mut parts = rule.split(|&b| b == b' ');
@@ -245,10 +246,20 @@ pub(crate) fn parse_merges(vocab: &Vocab, list: &[Box<[u8]>]) -> Result<Merges, 
         let id = |text: &[u8], why| vocab.id(text).ok_or_else(|| bad(why));
         let left = id(left, "its left part is not in the vocabulary")?;
         let right = id(right, "its right part is not in the vocabulary")?;
-        let result = id(&joined, "its result is not in the vocabulary")?;
+        let Some(result) = vocab.id(&joined) else {
+            // Nothing can be joined into it, so the rule never applies; vocabularies that were cut down have such.
+            unused += 1;
+            continue;
+        };
         if !merges.insert(left, right, Join { rank: index as u32, id: result }) {
             return Err(bad("the same pair has a merge already"));
         }
+    }
+    if unused > 0 {
+        tracing::warn!(
+            "{unused} of {} merges give texts that are not in the vocabulary; they are left out",
+            list.len()
+        );
     }
     Ok(merges)
 }

@@ -10,6 +10,7 @@ mod error;
 mod gguf;
 mod hash;
 mod json;
+#[cfg_attr(not(feature = "tokenizers"), path = "library_absent.rs")]
 mod library;
 mod merge;
 mod pretoken;

@@ -157,6 +157,14 @@ const STOP_TEXTS: &[&str] = &[
     "[e~[",
 ];
 
+/// Those of [`STOP_TEXTS`] that end a whole text and not a turn.
+const DOCUMENT_ENDS: &[&str] = &["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<｜end▁of▁sentence｜>"];
+
+/// Whether a token's text is known to end a whole text and not a turn.
+pub(crate) fn is_document_end(text: &[u8]) -> bool {
+    DOCUMENT_ENDS.iter().any(|end| end.as_bytes() == text)
+}
+
 /// A vocabulary with all of `with` uses `text` in the middle of a message.
 struct NoStop {
     text: &'static str,

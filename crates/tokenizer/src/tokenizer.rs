@@ -12,7 +12,7 @@ use crate::bpe::Bpe;
 use crate::detokenizer::Decoder;
 use crate::error::TokenizerError;
 use crate::library::Library;
-use crate::special::SpecialTokens;
+use crate::special::{SpecialTokens, is_document_end};
 use crate::unigram::Unigram;
 use crate::vocab::{MARK, TokenType, Vocab};
 use crate::wordpiece::WordPiece;
@@ -270,6 +270,14 @@ impl Tokenizer {
     /// of this vocabulary whose texts are known to mean that.
     pub fn stop_tokens(&self) -> &[TokenId] {
         &self.stops
+    }
+
+    /// As [`stop_tokens`](Self::stop_tokens), without the well-known ends of whole documents, such as `<|endoftext|>`,
+    /// that the file itself does not name as an end. A model that continues plain text may pass those.
+    pub fn named_stop_tokens(&self) -> Vec<TokenId> {
+        let named = [self.special.eos, self.special.eot, self.special.eom];
+        let counts = |id: &TokenId| named.contains(&Some(*id)) || !is_document_end(self.token_bytes(*id));
+        self.stops.iter().copied().filter(counts).collect()
     }
 
     /// The algorithm.

@@ -96,7 +96,8 @@ fn interactive(chat: &mut Chat<'_>) -> Result<(), CliError> {
 /// Where lines typed in earlier chats are kept.
 fn history_file() -> Option<PathBuf> {
     let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from);
-    let folder = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?.join("rocmforge");
+    let folder =
+        state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))?.join("rocmforge");
     std::fs::create_dir_all(&folder).ok()?;
     Some(folder.join("history"))
 }
@@ -197,7 +198,9 @@ impl Chat<'_> {
         output::print("\n")?;
         match completion.finish_reason {
             FinishReason::Cancelled => eprintln!("(stopped)"),
-            FinishReason::Length => eprintln!("(cut off: the token limit or the context is reached; /clear begins anew)"),
+            FinishReason::Length => {
+                eprintln!("(cut off: the token limit or the context is reached; /clear begins anew)")
+            }
             _ => {}
         }
         if let Err(error) = failed(&completion) {

@@ -1,7 +1,7 @@
 //! `generate`: one prompt, one answer.
 
 use rocmforge_chat::Message;
-use rocmforge_engine::{CancelToken, Completion, Engine, FinishReason, Request};
+use rocmforge_engine::{CancelToken, Completion, EndTokens, Engine, FinishReason, Request};
 use rocmforge_tokenizer::{EncodeOptions, TokenId};
 use serde_json::{Value, json};
 
@@ -10,14 +10,18 @@ use crate::error::CliError;
 use crate::{output, signals};
 
 pub fn run(cli: &Cli, args: &GenerateArgs) -> Result<(), CliError> {
-    let prompt = super::text_argument(args.prompt.as_deref(), args.prompt_file.as_deref(), "--prompt or --prompt-file")?;
+    let prompt =
+        super::text_argument(args.prompt.as_deref(), args.prompt_file.as_deref(), "--prompt or --prompt-file")?;
     let quiet = args.quiet || args.json;
     let mut engine = super::load_engine(&cli.common, super::engine_options(&cli.common), quiet)?;
     let request = Request {
         max_tokens: args.max_tokens,
         stop: args.stop.clone(),
-        ignore_eos: args.ignore_eos,
-        sampling: rocmforge_sampler::SamplingParams { logprobs: args.logprobs, ..super::sampling_params(&args.sampling) },
+        end_tokens: end_tokens(args),
+        sampling: rocmforge_sampler::SamplingParams {
+            logprobs: args.logprobs,
+            ..super::sampling_params(&args.sampling)
+        },
         ..Request::new(prompt_tokens(&engine, args, &prompt)?)
     };
     if args.json {
@@ -43,6 +47,14 @@ fn prompt_tokens(engine: &Engine, args: &GenerateArgs, prompt: &str) -> Result<V
     // An editor ends a file, and a shell a line, with a line end that is no part of the question.
     messages.push(Message::user(prompt.trim_end_matches(['\r', '\n'])));
     Ok(engine.chat().encode(engine.tokenizer(), &messages, None)?)
+}
+
+fn end_tokens(args: &GenerateArgs) -> EndTokens {
+    match (args.ignore_eos, args.raw) {
+        (true, _) => EndTokens::Ignored,
+        (false, true) => EndTokens::Named,
+        (false, false) => EndTokens::Known,
+    }
 }
 
 /// Writes the text as it comes, then exactly one newline.

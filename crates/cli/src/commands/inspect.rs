@@ -22,7 +22,9 @@ pub fn run(args: &InspectArgs) -> Result<(), CliError> {
     let file = ModelFile::open(&args.file)?;
     // A vocabulary without weights, or an unknown architecture, still has metadata to show.
     let program = rocmforge_model::build(file.gguf(), &BuildOptions::default());
-    if args.program && let Err(error) = program {
+    if args.program
+        && let Err(error) = program
+    {
         return Err(error.into());
     }
     let program = program.as_ref().map_err(ToString::to_string);
@@ -47,7 +49,13 @@ fn as_text(args: &InspectArgs, file: &ModelFile, program: Result<&Program, Strin
     if args.tensors {
         print_line("\ntensors")?;
         for t in gguf.tensors() {
-            print_line(&format!("  {:<40} {:<8} {:<20} {:>12}", t.name, t.ty.name(), format!("{:?}", t.shape()), bytes(t.size)))?;
+            print_line(&format!(
+                "  {:<40} {:<8} {:<20} {:>12}",
+                t.name,
+                t.ty.name(),
+                format!("{:?}", t.shape()),
+                bytes(t.size)
+            ))?;
         }
     }
     match program {
@@ -188,6 +196,8 @@ fn array_json(array: &Array, most: usize) -> Value {
         Array::F64(x) => list(x, most),
         Array::Bool(x) => list(x, most),
         Array::F32(x) => x.iter().take(most).map(|&x| float_json(x)).collect(),
-        Array::String(x) => x.iter().take(most).map(|x| String::from_utf8_lossy(x).into_owned().into()).collect::<Vec<Value>>().into(),
+        Array::String(x) => {
+            x.iter().take(most).map(|x| String::from_utf8_lossy(x).into_owned().into()).collect::<Vec<Value>>().into()
+        }
     }
 }

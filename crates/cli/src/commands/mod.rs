@@ -62,7 +62,8 @@ fn load_engine(common: &CommonArgs, options: EngineOptions, quiet: bool) -> Resu
 /// Says once, in plain words, what runs where.
 fn describe(engine: &Engine, common: &CommonArgs) {
     let program = engine.program();
-    let token_bytes = rocmforge_program::backend::KvType::from(common.kv_type).bytes(program.cache_elements_per_token());
+    let token_bytes =
+        rocmforge_program::backend::KvType::from(common.kv_type).bytes(program.cache_elements_per_token());
     eprintln!(
         "{} ({}, {}) on {}; context {} tokens, KV cache {} ({})",
         engine.file().path().display(),

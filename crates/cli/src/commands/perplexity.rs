@@ -16,7 +16,7 @@ pub fn run(cli: &Cli, args: &PerplexityArgs) -> Result<(), CliError> {
         ..super::engine_options(&cli.common)
     };
     let mut engine = super::load_engine(&cli.common, options, args.json)?;
-    let tokens = engine.tokenizer().encode(&text, EncodeOptions { add_special: true, parse_special: false })?;
+    let tokens = engine.tokenizer().encode(&text, EncodeOptions { add_special: true, parse_special: true })?;
     let windows = tokens.len() / args.window.max(1);
     let bar = output::progress(windows as u64, "{bar:30} {pos}/{len} windows, {eta} left, {msg}");
     let result = engine.perplexity(&tokens, PerplexityOptions { window: args.window }, &mut |done, _, so_far| {

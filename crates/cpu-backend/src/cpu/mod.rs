@@ -75,7 +75,7 @@ impl Backend for CpuBackend {
         passes::select_rows_early(&mut program);
         passes::share_inputs(&mut program);
         let weights = Weights::load(&program, source, &self.pool)?;
-        let scratch = Scratch::new(&program, limits.max_tokens, limits.max_wanted, self.pool.threads())?;
+        let scratch = Scratch::new(&program, &weights, limits.max_tokens, limits.max_wanted, self.pool.threads())?;
         Ok(self.registry.add_model(Model { program, limits, weights, scratch }))
     }
 

@@ -11,15 +11,15 @@ use super::weights::Weights;
 use super::{Cache, SHARE};
 use crate::elementwise::{self, NormParams, RopeTable, RouteScratch};
 use crate::flash::{self, Attention, FlashScratch};
-use crate::matmul::{self, Activations, Input, Job, MatmulError, Routing};
+use crate::matmul::{self, Activations, Form, Input, Job, MatmulError, PackedMatrix, Routing};
 use crate::pool::{Parts, Pool};
 
 /// Everything a step reuses from the last one, so that it allocates nothing of a size that depends on the model.
 pub(crate) struct Scratch {
     pub arena: Arena,
     activations: Activations,
-    /// The value whose quantized form `activations` holds.
-    quantized: Option<ValueId>,
+    /// The value that `activations` holds, and in which form.
+    quantized: Option<(ValueId, Form)>,
     rope_tables: Vec<RopeTable>,
     route: RouteScratch,
     routing: Routing,
@@ -30,6 +30,7 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub fn new(
         program: &Program,
+        weights: &Weights,
         max_tokens: usize,
         max_wanted: usize,
         threads: usize,
@@ -42,7 +43,8 @@ impl Scratch {
             match op {
                 Op::Linear { x, .. } | Op::Linears { x, .. } | Op::ExpertLinear { x, .. } => {
                     let value = program.value(*x);
-                    activations.reserve(value.rows.count(max_tokens, max_wanted), value.cols);
+                    let form = form_of(op.weights().iter().flat_map(|&w| weights.experts(w)));
+                    activations.reserve(form, value.rows.count(max_tokens, max_wanted), value.cols);
                 }
                 Op::Rope { spec, .. } if !rope_tables.iter().any(|t| t.serves(spec)) => {
                     rope_tables.push(RopeTable::new(spec, max_tokens));
@@ -241,8 +243,9 @@ impl Step<'_> {
         let (rows, cols) = (arena.rows(x), arena.cols(x));
         let mut values = arena.list(std::iter::once(x).chain(parts.iter().map(|p| p.out))).into_iter();
         let Some(x_value) = values.next() else { return Ok(()) };
-        let input = quantized_input(self.pool, activations, quantized, x, x_value, rows, cols)?;
         let weights = self.weights;
+        let form = form_of(parts.iter().map(|p| weights.matrix(p.weight)));
+        let input = prepared(self.pool, activations, quantized, (x, form), x_value, rows, cols)?;
         let mut jobs: Vec<Job<'_>> = parts
             .iter()
             .zip(values)
@@ -276,27 +279,35 @@ impl Step<'_> {
         expert_ids.clear();
         expert_ids.extend(ids.iter().map(|&id| id as u32));
         routing.route(expert_ids, chosen, experts.len()).map_err(misfit)?;
-        let input = quantized_input(self.pool, activations, quantized, x, x_value, rows, cols)?;
+        let input = prepared(self.pool, activations, quantized, (x, form_of(experts)), x_value, rows, cols)?;
         let which = if shared { matmul::Rows::Tokens } else { matmul::Rows::Slots };
         matmul::matmul_experts(self.pool, experts, biases, routing, which, &input, out).map_err(misfit)
     }
 }
 
+/// What products with these matrices need of their input.
+fn form_of<'a>(matrices: impl IntoIterator<Item = &'a PackedMatrix>) -> Form {
+    matrices.into_iter().map(PackedMatrix::input_form).max().unwrap_or(Form::Floats)
+}
+
 /// The input of a product, quantized unless the buffer still holds this very value.
-fn quantized_input<'a>(
+fn prepared<'a>(
     pool: &Pool,
     activations: &'a mut Activations,
-    held: &mut Option<ValueId>,
-    id: ValueId,
+    held: &mut Option<(ValueId, Form)>,
+    wanted: (ValueId, Form),
     x: &'a [f32],
     rows: usize,
     cols: usize,
 ) -> Result<Input<'a>, BackendError> {
-    if *held == Some(id) {
-        return activations.held(x, rows, cols).map_err(misfit);
+    let form = wanted.1;
+    if held.is_some_and(|(id, has)| id == wanted.0 && has >= form) {
+        return activations.held(form, x, rows, cols).map_err(misfit);
     }
-    *held = Some(id);
-    activations.quantize(pool, x, rows, cols).map_err(misfit)
+    if form > Form::Floats {
+        *held = Some(wanted);
+    }
+    activations.prepare(pool, form, x, rows, cols).map_err(misfit)
 }
 
 /// Rows a thread takes at a time: all of them if the work is too small to share.

@@ -91,6 +91,12 @@ impl Line {
     }
 }
 
+/// What rounding to `line` left of 32 activations.
+#[inline(always)]
+fn rest(x: &[f32; BLOCK], line: &Line) -> [f32; BLOCK] {
+    std::array::from_fn(|i| (-line.scale).mul_add(f32::from(line.q[i]), x[i]))
+}
+
 /// Smallest magnitude whose inverse, times 127, is finite.
 const SMALLEST: f32 = f32::from_bits(6 << 23);
 
@@ -110,10 +116,30 @@ pub(super) fn quantize_row(x: &[f32], lines: &mut [Line]) {
     }
 }
 
+/// Quantizes what [`quantize_row`] left of a row.
+#[inline(always)]
+pub(super) fn quantize_rest(x: &[f32], lines: &[Line], fine: &mut [Line]) {
+    for ((x, line), fine) in x.as_chunks::<BLOCK>().0.iter().zip(lines).zip(fine) {
+        *fine = Line::quantize(&rest(x, line));
+    }
+}
+
+/// What a product reads of its input, the least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// The floats alone.
+    Floats,
+    /// The floats rounded to 8 bits.
+    Bytes,
+    /// These, and what rounding left, rounded to 8 bits in turn: nearly 16 bits together.
+    Fine,
+}
+
 /// A reusable buffer for quantized rows.
 #[derive(Debug, Default)]
 pub struct Activations {
     lines: Vec<Line>,
+    fine: Vec<Line>,
 }
 
 /// Fewer values than this are quantized by the caller alone: a dispatch takes as long.
@@ -126,16 +152,18 @@ impl Activations {
     }
 
     /// Makes room for `tokens` rows of `cols` columns, so that no later call of
-    /// [`Activations::quantize`] up to that size allocates.
-    pub fn reserve(&mut self, tokens: usize, cols: usize) {
+    /// [`Activations::prepare`] up to that size and form allocates.
+    pub fn reserve(&mut self, form: Form, tokens: usize, cols: usize) {
         let need = tokens.saturating_mul(stride(cols));
-        if self.lines.len() < need {
-            self.lines.resize(need, Line::ZERO);
+        for (lines, least) in [(&mut self.lines, Form::Bytes), (&mut self.fine, Form::Fine)] {
+            if form >= least && lines.len() < need {
+                lines.resize(need, Line::ZERO);
+            }
         }
     }
 
     /// Quantizes `x`, `[tokens, cols]`, and returns it together with its quantized form as the
-    /// input of products. Rows of a length that is no multiple of 32 stay floats only; they
+    /// input of any product. Rows of a length that is no multiple of 32 stay floats only; they
     /// meet only weights that are floats.
     ///
     /// Each 32 columns share the scale `max|x| / 127` and are rounded to nearest, ties to even,
@@ -153,16 +181,6 @@ impl Activations {
         self.quantize_with(pool, Isa::best(), x, tokens, cols)
     }
 
-    /// The input that the last call of [`Activations::quantize`] made, without quantizing again: `x` must be unchanged.
-    ///
-    /// # Errors
-    /// As [`Activations::quantize`].
-    pub fn held<'a>(&'a self, x: &'a [f32], tokens: usize, cols: usize) -> Result<Input<'a>, MatmulError> {
-        let input = Input::floats(x, tokens, cols)?;
-        let lines = self.lines.get(..tokens * stride(cols)).filter(|_| cols.is_multiple_of(BLOCK) && !x.is_empty());
-        Ok(Input { lines, ..input })
-    }
-
     /// The same with chosen instructions, for this and for the products that follow.
     ///
     /// # Errors
@@ -175,30 +193,81 @@ impl Activations {
         tokens: usize,
         cols: usize,
     ) -> Result<Input<'a>, MatmulError> {
-        let input = Input::floats(x, tokens, cols)?.with_isa(isa);
+        self.make(pool, isa, Form::Fine, x, tokens, cols)
+    }
+
+    /// As [`Activations::quantize`], but only what products of this form need.
+    ///
+    /// # Errors
+    /// As [`Activations::quantize`].
+    pub fn prepare<'a>(
+        &'a mut self,
+        pool: &Pool,
+        form: Form,
+        x: &'a [f32],
+        tokens: usize,
+        cols: usize,
+    ) -> Result<Input<'a>, MatmulError> {
+        self.make(pool, Isa::best(), form, x, tokens, cols)
+    }
+
+    /// The input that the last call of [`Activations::prepare`] made, without quantizing again: `form` and `x` must be
+    /// the same.
+    ///
+    /// # Errors
+    /// As [`Activations::quantize`].
+    pub fn held<'a>(&'a self, form: Form, x: &'a [f32], tokens: usize, cols: usize) -> Result<Input<'a>, MatmulError> {
+        let input = Input::floats(x, tokens, cols)?;
         if !cols.is_multiple_of(BLOCK) || x.is_empty() {
             return Ok(input);
         }
-        self.reserve(tokens, cols);
+        let count = tokens * stride(cols);
+        let of = |lines: &'a [Line], least| lines.get(..count).filter(|_| form >= least);
+        Ok(Input { lines: of(&self.lines, Form::Bytes), fine: of(&self.fine, Form::Fine), ..input })
+    }
+
+    fn make<'a>(
+        &'a mut self,
+        pool: &Pool,
+        isa: Isa,
+        form: Form,
+        x: &'a [f32],
+        tokens: usize,
+        cols: usize,
+    ) -> Result<Input<'a>, MatmulError> {
+        check("input", tokens.saturating_mul(cols), x.len())?;
+        if form > Form::Floats && cols.is_multiple_of(BLOCK) && !x.is_empty() {
+            self.reserve(form, tokens, cols);
+            self.fill(pool, isa, form, x, tokens, cols);
+        }
+        Ok(self.held(form, x, tokens, cols)?.with_isa(isa))
+    }
+
+    fn fill(&mut self, pool: &Pool, isa: Isa, form: Form, x: &[f32], tokens: usize, cols: usize) {
         let (stride, kernels) = (stride(cols), isa.kernels());
-        let lines = &mut self.lines[..tokens * stride];
-        let share = |x: &[f32], lines: &mut [Line]| {
-            for (x, line) in x.chunks_exact(cols).zip(lines.chunks_exact_mut(stride)) {
-                // SAFETY: an `Isa` exists only if the processor has its instructions.
-                unsafe { (kernels.quantize_row)(x, line) };
+        let fine_rows = if form == Form::Fine { tokens } else { 0 };
+        let lines = Parts::new(&mut self.lines[..tokens * stride]);
+        let fine = Parts::new(&mut self.fine[..fine_rows * stride]);
+        let share = |rows: std::ops::Range<usize>| {
+            for row in rows {
+                let x = &x[row * cols..(row + 1) * cols];
+                let place = row * stride..(row + 1) * stride;
+                // SAFETY: the ranges of one dispatch do not overlap, and an `Isa` exists only if the
+                // processor has its instructions.
+                unsafe {
+                    let lines = lines.get(place.clone());
+                    (kernels.quantize_row)(x, lines);
+                    if row < fine_rows {
+                        (kernels.quantize_rest)(x, lines, fine.get(place));
+                    }
+                }
             }
         };
         if x.len() < SERIAL {
-            share(x, lines);
+            share(0..tokens);
         } else {
-            let parts = Parts::new(lines);
-            pool.for_each_chunk(tokens, tokens.div_ceil(4 * pool.threads()), |r| {
-                // SAFETY: the ranges of one dispatch do not overlap.
-                let lines = unsafe { parts.get(r.start * stride..r.end * stride) };
-                share(&x[r.start * cols..r.end * cols], lines);
-            });
+            pool.for_each_chunk(tokens, tokens.div_ceil(4 * pool.threads()), share);
         }
-        Ok(Input { lines: Some(&self.lines[..tokens * stride]), ..input })
     }
 }
 
@@ -213,6 +282,8 @@ pub(super) const fn stride(cols: usize) -> usize {
 pub struct Input<'a> {
     pub(super) x: &'a [f32],
     pub(super) lines: Option<&'a [Line]>,
+    /// What `lines` left over.
+    pub(super) fine: Option<&'a [Line]>,
     pub(super) tokens: usize,
     pub(super) cols: usize,
     pub(super) isa: Isa,
@@ -225,12 +296,21 @@ impl<'a> Input<'a> {
     /// [`MatmulError::Length`] if `x` is not `tokens * cols` long.
     pub fn floats(x: &'a [f32], tokens: usize, cols: usize) -> Result<Self, MatmulError> {
         check("input", tokens.saturating_mul(cols), x.len())?;
-        Ok(Self { x, lines: None, tokens, cols, isa: Isa::best() })
+        Ok(Self { x, lines: None, fine: None, tokens, cols, isa: Isa::best() })
     }
 
     /// The same input, multiplied with chosen instructions.
     pub fn with_isa(self, isa: Isa) -> Self {
         Self { isa, ..self }
+    }
+
+    /// What it holds.
+    pub fn form(&self) -> Form {
+        match (self.lines, self.fine) {
+            (Some(_), Some(_)) => Form::Fine,
+            (Some(_), None) => Form::Bytes,
+            (None, _) => Form::Floats,
+        }
     }
 
     /// Number of rows.

@@ -43,6 +43,9 @@ pub(super) struct Spec {
     pub min: bool,
     /// What the scale of a super-block is multiplied by: a power of two.
     pub gain: f32,
+    /// Whether activations come with what rounding to 8 bits left over, rounded to 8 bits in turn. Weights of 8 bits
+    /// are so exact that a single rounding of the activations would be most of the error.
+    pub fine: bool,
 }
 
 /// How the scales of a packed format are stored. Minima are stored alike, with their sign such
@@ -166,15 +169,24 @@ macro_rules! formats {
     };
 }
 
-const PLAIN: Spec =
-    Spec { low: 4, high: 0, offset: 0, table: None, sub_block: 32, scale: Scale::Half, min: false, gain: 1.0 };
+const PLAIN: Spec = Spec {
+    low: 4,
+    high: 0,
+    offset: 0,
+    table: None,
+    sub_block: 32,
+    scale: Scale::Half,
+    min: false,
+    gain: 1.0,
+    fine: false,
+};
 
 formats! {
     Q4_0 { offset: 8, ..PLAIN }
     Q4_1 { min: true, ..PLAIN }
     Q5_0 { high: 1, offset: 16, ..PLAIN }
     Q5_1 { high: 1, min: true, ..PLAIN }
-    Q8_0 { low: 8, offset: 128, ..PLAIN }
+    Q8_0 { low: 8, offset: 128, fine: true, ..PLAIN }
     Q2_K { low: 2, sub_block: 16, scale: Scale::Nibbles, min: true, ..PLAIN }
     Q3_K { low: 2, high: 1, offset: 4, sub_block: 16, scale: Scale::Signed, ..PLAIN }
     Q4_K { scale: Scale::Unsigned, min: true, ..PLAIN }

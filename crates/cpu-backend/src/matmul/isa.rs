@@ -1,6 +1,6 @@
 //! Which instructions the kernels use, found at run time.
 
-use super::activations::{Line, quantize_row};
+use super::activations::{Line, quantize_rest, quantize_row};
 use super::float::{Bfloat, Floats, Half, Single, floats};
 use super::format::{Format, with_format};
 use super::kernels::{Decode, Dense, Unpack, decode, dense, unpack};
@@ -97,6 +97,8 @@ impl Isa {
 pub(super) struct Kernels {
     /// Quantizes a row of activations.
     pub quantize_row: unsafe fn(&[f32], &mut [Line]),
+    /// Quantizes what that left over.
+    pub quantize_rest: unsafe fn(&[f32], &[Line], &mut [Line]),
     /// Panels that [`IntKernels::dense`] computes at once.
     pub dense_panels: usize,
     /// Tokens that its two kernels compute at once: many, few.
@@ -136,6 +138,7 @@ macro_rules! isa {
 
             pub(super) static KERNELS: Kernels = Kernels {
                 quantize_row: row,
+                quantize_rest: rest,
                 dense_panels: $p,
                 dense_tokens: [$t, $few],
                 float_panels: $fp,
@@ -166,6 +169,11 @@ macro_rules! isa {
             $(#[$feature])?
             unsafe fn row(x: &[f32], lines: &mut [Line]) {
                 quantize_row(x, lines);
+            }
+
+            $(#[$feature])?
+            unsafe fn rest(x: &[f32], lines: &[Line], fine: &mut [Line]) {
+                quantize_rest(x, lines, fine);
             }
 
             $(#[$feature])?

@@ -3,7 +3,8 @@
 //! Every path computes the same sequence of roundings for an output element: it starts at the
 //! bias, and for each block of 32 columns in order adds `float(dot) * (w_scale * x_scale)` by one
 //! fused multiply-add a sub-block, then `w_min * x_sum` likewise. The dot products between are
-//! exact. So a token's result does not depend on which path computed it, nor on its neighbours.
+//! exact. Where the input is fine, the same follows once more with what its rounding left over, all
+//! columns after all columns. So a token's result does not depend on which path computed it, nor on its neighbours.
 
 use super::activations::Line;
 use super::format::{BLOCK, Format, ROWS, Scale};
@@ -52,6 +53,16 @@ impl Target {
     pub unsafe fn first<S: Simd>(&self, panel: usize) -> S::Floats {
         // SAFETY: the rows of the panel that exist are entries of the bias.
         unsafe { if self.bias.is_null() { S::zero() } else { load_rows::<S>(self.bias, self.rows_of(panel), panel) } }
+    }
+
+    /// What the outputs of `panel` in the row `out` start from: the bias at `first`, later what they hold.
+    ///
+    /// # Safety
+    /// As [`Target::first`]; `out` has `rows` entries.
+    #[inline(always)]
+    unsafe fn start<S: Simd>(&self, first: bool, out: *const f32, panel: usize) -> S::Floats {
+        // SAFETY: the rows of the panel that exist are entries of both.
+        unsafe { if first { self.first::<S>(panel) } else { load_rows::<S>(out, self.rows_of(panel), panel) } }
     }
 }
 
@@ -103,6 +114,8 @@ pub(super) struct Decode {
     pub panels: Range<usize>,
     /// Records of a panel.
     pub records: usize,
+    /// Whether outputs start here, rather than from what `out` holds.
+    pub first: bool,
     /// Outputs.
     pub target: Target,
     /// One quantized row for each token.
@@ -262,7 +275,10 @@ pub(super) unsafe fn decode<S: Simd, F: Format, const T: usize>(a: &Decode) {
         let out: [*mut f32; T] = std::array::from_fn(|t| *a.out.add(t));
         for panel in a.panels.clone() {
             let mut record = a.data.add(panel * a.panel_bytes);
-            let mut sums = [a.target.first::<S>(panel); T];
+            let mut sums = [S::zero(); T];
+            for (sum, out) in sums.iter_mut().zip(out) {
+                *sum = a.target.start::<S>(a.first, out, panel);
+            }
             let mut line = 0;
             for _ in 0..a.records {
                 let head = head::<S, F>(record);
@@ -402,11 +418,7 @@ pub(super) unsafe fn dense<
         let mut sums = [[S::zero(); P]; T];
         for (t, sums) in sums.iter_mut().enumerate() {
             for (p, sum) in sums.iter_mut().enumerate() {
-                *sum = if a.first {
-                    a.target.first::<S>(a.panel + p)
-                } else {
-                    load_rows::<S>(out[t], a.target.rows_of(a.panel + p), a.panel + p)
-                };
+                *sum = a.target.start::<S>(a.first, out[t], a.panel + p);
             }
         }
         sums = add_blocks::<S, SUBS, MIN, WIDE, P, T>(a, x, sums);

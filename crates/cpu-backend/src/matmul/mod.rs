@@ -35,7 +35,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 
-pub use activations::{Activations, Input};
+pub use activations::{Activations, Form, Input};
 pub use error::MatmulError;
 pub use experts::{Routing, Rows, matmul_experts};
 pub use isa::Isa;
@@ -43,7 +43,6 @@ pub use pack::PackedMatrix;
 
 use crate::pool::{Parts, Pool};
 use error::check;
-use pack::Layout;
 use schedule::{Work, run};
 
 /// One of several products with the same input.
@@ -137,7 +136,7 @@ fn fits(w: &PackedMatrix, bias: Option<&[f32]>, x: &Input<'_>) -> Result<(), Mat
     if let Some(bias) = bias {
         check("bias", w.rows(), bias.len())?;
     }
-    if matches!(w.layout(), Layout::Ints(_)) && x.lines.is_none() && x.tokens() > 0 && x.cols() > 0 {
+    if w.input_form() > x.form() && x.tokens() > 0 && x.cols() > 0 {
         return Err(MatmulError::NotQuantized { ty: w.ty() });
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! A matrix in the form the kernels read, made once from the form a file stores.
 
+use super::activations::Form;
 use super::codes::{Codes, reader};
 use super::error::{MatmulError, check};
 use super::format::{BLOCK, ROWS, Scale, Spec, spec_of};
@@ -139,6 +140,15 @@ impl PackedMatrix {
     /// Bytes of memory held.
     pub fn bytes(&self) -> usize {
         self.lines.len() * 64
+    }
+
+    /// What products with this matrix need of their input.
+    pub fn input_form(&self) -> Form {
+        match self.layout {
+            Layout::Ints(spec) if spec.fine => Form::Fine,
+            Layout::Ints(_) => Form::Bytes,
+            Layout::Floats | Layout::Rows => Form::Floats,
+        }
     }
 
     pub(super) fn layout(&self) -> Layout {

@@ -105,7 +105,8 @@ fn unit(k: &Kernels, input: &Input<'_>, work: &Work<'_>, tokens: Range<usize>, p
     match work.w.layout() {
         Layout::Ints(spec) => {
             if let (Some(ints), Some(lines)) = ((k.ints)(work.w.ty()), input.lines) {
-                let x = Quantized { lines, stride: stride(input.cols) };
+                let fine = input.fine.filter(|_| spec.fine);
+                let x = Quantized { passes: [Some(lines), fine], stride: stride(input.cols) };
                 if tokens.len() <= DECODE_TOKENS {
                     few(ints, spec, &x, work, tokens, panels);
                 } else {
@@ -118,10 +119,18 @@ fn unit(k: &Kernels, input: &Input<'_>, work: &Work<'_>, tokens: Range<usize>, p
     }
 }
 
-/// The quantized rows of an input.
+/// The quantized rows of an input, and what their rounding left over if that counts. Outputs add up all columns of the
+/// first, then all of the second.
 struct Quantized<'a> {
-    lines: &'a [Line],
+    passes: [Option<&'a [Line]>; 2],
     stride: usize,
+}
+
+impl<'a> Quantized<'a> {
+    /// The rows of each pass, and whether it is the first.
+    fn passes(&self) -> impl Iterator<Item = (bool, &'a [Line])> {
+        self.passes.into_iter().flatten().enumerate().map(|(i, lines)| (i == 0, lines))
+    }
 }
 
 /// Pointers to the inputs and outputs of up to `N` tokens. Places beyond them repeat the last
@@ -142,19 +151,26 @@ impl<X, const N: usize> Tile<X, N> {
 
 fn few(ints: &IntKernels, spec: &Spec, x: &Quantized<'_>, work: &Work<'_>, tokens: Range<usize>, panels: Range<usize>) {
     let kernel = ints.decode[usize::from(tokens.len() > 1)];
-    let tile = Tile::<_, DECODE_TOKENS>::new(work, tokens, |row| x.lines[row * x.stride..].as_ptr());
-    let job = Decode {
-        data: work.w.data().as_ptr(),
-        panel_bytes: work.w.stride(),
-        panels,
-        records: work.w.cols() / (BLOCK * spec.blocks()),
-        target: work.target(),
-        x: tile.x.as_ptr(),
-        out: tile.out.as_ptr(),
-    };
-    // SAFETY: an `Isa` exists only if the processor has its instructions; the rest is what
-    // `Work` and `PackedMatrix` promise.
-    unsafe { kernel(&job) };
+    // With two passes a panel at a time, so that the second finds the weights in the cache.
+    let step = if x.passes[1].is_some() { 1 } else { panels.len().max(1) };
+    for start in panels.clone().step_by(step) {
+        for (first, lines) in x.passes() {
+            let tile = Tile::<_, DECODE_TOKENS>::new(work, tokens.clone(), |row| lines[row * x.stride..].as_ptr());
+            let job = Decode {
+                data: work.w.data().as_ptr(),
+                panel_bytes: work.w.stride(),
+                panels: start..panels.end.min(start + step),
+                records: work.w.cols() / (BLOCK * spec.blocks()),
+                first,
+                target: work.target(),
+                x: tile.x.as_ptr(),
+                out: tile.out.as_ptr(),
+            };
+            // SAFETY: an `Isa` exists only if the processor has its instructions; the rest is what
+            // `Work` and `PackedMatrix` promise.
+            unsafe { kernel(&job) };
+        }
+    }
 }
 
 /// Room for unpacked weights, aligned for whole-line stores.
@@ -170,6 +186,22 @@ fn many(
     ints: &IntKernels,
     spec: &Spec,
     x: &Quantized<'_>,
+    work: &Work<'_>,
+    tokens: Range<usize>,
+    panels: Range<usize>,
+) {
+    for (first, lines) in x.passes() {
+        many_pass(k, ints, spec, first, &|row: usize| &lines[row * x.stride..], work, tokens.clone(), panels.clone());
+    }
+}
+
+#[allow(clippy::too_many_arguments, reason = "one call, of the function above")]
+fn many_pass<'a>(
+    k: &Kernels,
+    ints: &IntKernels,
+    spec: &Spec,
+    first: bool,
+    row_lines: &impl Fn(usize) -> &'a [Line],
     work: &Work<'_>,
     tokens: Range<usize>,
     panels: Range<usize>,
@@ -203,14 +235,14 @@ fn many(
                 let which = usize::from(!takes_wide(left, k.dense_tokens));
                 let here_tokens = left.min(k.dense_tokens[which]);
                 let tile = Tile::<_, TOKENS_MAX>::new(work, token..token + here_tokens, |row| {
-                    x.lines[row * x.stride + block..][..here].as_ptr()
+                    row_lines(row)[block..][..here].as_ptr()
                 });
                 let job = Dense {
                     weights: scratch,
                     blocks: here,
                     shift: spec.shift(),
                     panel,
-                    first: block == 0,
+                    first: first && block == 0,
                     target: work.target(),
                     x: tile.x.as_ptr(),
                     out: tile.out.as_ptr(),

@@ -2,7 +2,7 @@
 //! every other, bit for bit.
 
 use super::*;
-use activations::stride;
+use activations::{Line, stride};
 use rocmforge_quant::{GgmlType, dequantize};
 
 /// xorshift64*: enough for tests, the same everywhere.
@@ -74,11 +74,17 @@ fn weights(ty: GgmlType, rows: usize, cols: usize, random: &mut Random) -> Vec<u
 
 /// The input as the kernels see it, in f64.
 fn seen(x: &Input<'_>, w: &PackedMatrix) -> Vec<f64> {
-    let Some(lines) = x.lines.filter(|_| matches!(w.layout(), Layout::Ints(_))) else {
-        return x.x.iter().map(|v| f64::from(*v)).collect();
+    let dequantized = |lines: &[Line]| -> Vec<f64> {
+        let rows = lines.chunks_exact(stride(x.cols));
+        rows.flat_map(|row| row[..x.cols / 32].iter().flat_map(|line| line.dequantized())).collect()
     };
-    let rows = lines.chunks_exact(stride(x.cols));
-    rows.flat_map(|row| row[..x.cols / 32].iter().flat_map(|line| line.dequantized())).collect()
+    let (Some(lines), true) = (x.lines, w.input_form() > Form::Floats) else {
+        return x.x.iter().map(|&v| f64::from(v)).collect();
+    };
+    match x.fine.filter(|_| w.input_form() == Form::Fine) {
+        Some(fine) => dequantized(lines).iter().zip(dequantized(fine)).map(|(a, b)| a + b).collect(),
+        None => dequantized(lines),
+    }
 }
 
 /// Compares a product with the f64 product, relative to the sum of magnitudes.

@@ -125,8 +125,18 @@ pub const MIXES: &[Mix] = &[
         rules: &[rule(Value, Chosen, Q6_K), rule(Down, Chosen, Q6_K), rule(FusedQkv, Always, Q6_K)],
     },
     pure("Q6_K", 18, Q6_K),
-    Mix { name: "IQ4_NL", file_type: 25, base: IQ4_NL, rules: &[rule(Value, Grouped, Q5_K), rule(Down, FirstPart(8), Q5_K)] },
-    Mix { name: "IQ4_XS", file_type: 30, base: IQ4_XS, rules: &[rule(Value, Grouped, Q5_K), rule(Down, FirstPart(8), Q5_K)] },
+    Mix {
+        name: "IQ4_NL",
+        file_type: 25,
+        base: IQ4_NL,
+        rules: &[rule(Value, Grouped, Q5_K), rule(Down, FirstPart(8), Q5_K)],
+    },
+    Mix {
+        name: "IQ4_XS",
+        file_type: 30,
+        base: IQ4_XS,
+        rules: &[rule(Value, Grouped, Q5_K), rule(Down, FirstPart(8), Q5_K)],
+    },
     pure("MXFP4", 38, MXFP4),
 ];
 
@@ -222,7 +232,9 @@ mod tests {
     #[test]
     fn q4_k_m_spends_bits_where_they_count() {
         let mix = Mix::named("q4_k_m").unwrap();
-        let check = |tensor: &str, expected| assert_eq!(mix.type_for(tensor, &[2048, 2048], SHAPE, false), expected, "{tensor}");
+        let check = |tensor: &str, expected| {
+            assert_eq!(mix.type_for(tensor, &[2048, 2048], SHAPE, false), expected, "{tensor}")
+        };
         check("output.weight", Some(Q6_K));
         check("token_embd.weight", Some(Q4_K));
         check("blk.0.ffn_down.weight", Some(Q6_K));

@@ -28,7 +28,10 @@ pub fn run(cli: &Cli, args: &QuantizeArgs) -> Result<(), CliError> {
     let file = ModelFile::open(&args.input)?;
     let plan = plan(&file, mix, args.pure)?;
     if plan.iter().any(|(info, ty)| info.ty.is_quantized() && info.ty != *ty) {
-        eprintln!("warning: {} is quantized already, so errors add up; F32, F16 or BF16 files are better", args.input.display());
+        eprintln!(
+            "warning: {} is quantized already, so errors add up; F32, F16 or BF16 files are better",
+            args.input.display()
+        );
     }
     let partial = args.output.with_added_extension("partial");
     let failed = |source| CliError::Write { path: partial.clone(), source };
@@ -63,7 +66,8 @@ fn check_output(args: &QuantizeArgs) -> Result<(), CliError> {
 /// Every tensor with its new type.
 fn plan<'a>(file: &'a ModelFile, mix: &Mix, pure: bool) -> Result<Vec<(&'a TensorInfo, GgmlType)>, CliError> {
     let gguf = file.gguf();
-    let shape = shape_of(gguf.metadata(), gguf.tensor("output.weight").is_none()).map_err(|e| invalid(file.path(), e))?;
+    let shape =
+        shape_of(gguf.metadata(), gguf.tensor("output.weight").is_none()).map_err(|e| invalid(file.path(), e))?;
     Ok(gguf.tensors().iter().map(|t| (t, mix.type_for(&t.name, &t.dims, shape, pure).unwrap_or(t.ty))).collect())
 }
 
@@ -131,7 +135,8 @@ fn convert(
 ) -> Result<(), CliError> {
     let cols = info.dims.first().copied().unwrap_or(1) as usize;
     let sizes = info.ty.row_bytes(cols).zip(ty.row_bytes(cols));
-    let (old_row, new_row) = sizes.ok_or_else(|| CliError::Failed(format!("tensor `{}`: rows of {cols}", info.name)))?;
+    let (old_row, new_row) =
+        sizes.ok_or_else(|| CliError::Failed(format!("tensor `{}`: rows of {cols}", info.name)))?;
     let rows_a_thread = (PIECE / cols.max(1)).max(1);
     let bad = |e: QuantError| CliError::Failed(format!("tensor `{}`: {e}", info.name));
     for piece in data.chunks(old_row * rows_a_thread * threads) {
@@ -159,6 +164,11 @@ fn report(input: &ModelFile, output: &PathBuf) -> Result<(), CliError> {
     let new = ModelFile::open(output)?;
     let elements: u64 = new.gguf().tensors().iter().map(TensorInfo::elements).sum();
     let bits = new.gguf().tensors().iter().map(|t| t.size).sum::<u64>() as f64 * 8.0 / elements.max(1) as f64;
-    eprintln!("{}: {} → {}, {bits:.2} bits a weight", output.display(), bytes(input.file_bytes()), bytes(new.file_bytes()));
+    eprintln!(
+        "{}: {} → {}, {bits:.2} bits a weight",
+        output.display(),
+        bytes(input.file_bytes()),
+        bytes(new.file_bytes())
+    );
     Ok(())
 }
