@@ -9,7 +9,6 @@ mod signals;
 use clap::Parser;
 
 use args::{Cli, Command};
-use error::CliError;
 
 fn main() {
     signals::install();

@@ -24,7 +24,9 @@ impl StopMatcher {
 
     pub fn push(&mut self, text: &str) -> Matched {
         self.held.push_str(text);
-        if let Some(at) = self.stops.iter().filter_map(|s| self.held.find(s.as_str())).min() {
+        // The one that is complete first, so that the pieces in which a text arrives do not matter.
+        let found = self.stops.iter().filter_map(|s| self.held.find(s.as_str()).map(|at| (at + s.len(), at))).min();
+        if let Some((_, at)) = found {
             self.held.truncate(at);
             self.stopped = true;
             return Matched { text: std::mem::take(&mut self.held), stopped: true };

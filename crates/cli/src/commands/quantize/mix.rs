@@ -188,11 +188,11 @@ impl When {
     fn chooses(self, layer: usize, shape: Shape) -> bool {
         let n = shape.layers;
         match self {
-            When::Always => true,
-            When::Below(end) => layer < end,
-            When::FirstPart(parts) => layer < n / parts,
-            When::Chosen => layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2,
-            When::Grouped => shape.heads_per_kv >= 4,
+            Always => true,
+            Below(end) => layer < end,
+            FirstPart(parts) => layer < n / parts,
+            Chosen => layer < n / 8 || layer >= 7 * n / 8 || (layer - n / 8) % 3 == 2,
+            Grouped => shape.heads_per_kv >= 4,
         }
     }
 }
@@ -201,10 +201,10 @@ impl When {
 fn part_of(tensor: &str) -> Option<(usize, Part)> {
     let (layer, rest) = tensor.strip_prefix("blk.")?.split_once('.')?;
     let part = match rest.strip_suffix(".weight")? {
-        "attn_v" => Part::Value,
-        "attn_qkv" => Part::FusedQkv,
-        "attn_output" => Part::AttentionOutput,
-        name if name.starts_with("ffn_down") => Part::Down,
+        "attn_v" => Value,
+        "attn_qkv" => FusedQkv,
+        "attn_output" => AttentionOutput,
+        name if name.starts_with("ffn_down") => Down,
         _ => return None,
     };
     Some((layer.parse().ok()?, part))
