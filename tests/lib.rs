@@ -1,4 +1,5 @@
 //! Helpers of the workspace-level tests: where the data is, and how to run a Program on any backend.
+#![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

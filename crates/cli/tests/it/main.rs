@@ -12,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 fn rocmforge(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rocmforge"));
     command.args(args).stdin(Stdio::null());
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROCMFORGE_")) {
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("ROCMFORGE")) {
         command.env_remove(name);
     }
     command

@@ -33,7 +33,10 @@ impl Weights {
         let count = program.weights.len();
         let mut weights =
             Self { matrices: (0..count).map(|_| Vec::new()).collect(), vectors: vec![Vec::new(); count], source };
-        for (id, role) in program.ops.iter().flat_map(roles) {
+        let mut wanted: Vec<_> = program.ops.iter().flat_map(roles).collect();
+        // The largest first: while a matrix is packed, both its forms are in memory.
+        wanted.sort_by_key(|(id, _)| std::cmp::Reverse(elements(program, *id)));
+        for (id, role) in wanted {
             let at = id.0 as usize;
             match role {
                 Role::Table => {
@@ -84,6 +87,11 @@ impl Weights {
         }
         Ok(())
     }
+}
+
+fn elements(program: &Program, id: WeightId) -> usize {
+    let weight = program.weight(id);
+    weight.experts * weight.rows * weight.cols
 }
 
 fn roles(op: &Op) -> Vec<(WeightId, Role)> {
