@@ -29,9 +29,10 @@ const CARGO_TEST: Step = Step {
     env: &[],
 };
 const DOC_TESTS: Step = Step { name: "doc tests", args: &["test", "--quiet", "--workspace", "--doc"], env: &[] };
+/// Libraries alone: a program documents itself with `--help`, whose text is not written for rustdoc.
 const DOCS: Step = Step {
     name: "documentation",
-    args: &["doc", "--quiet", "--workspace", "--no-deps"],
+    args: &["doc", "--quiet", "--workspace", "--no-deps", "--lib"],
     env: &[("RUSTDOCFLAGS", "-D warnings")],
 };
 
@@ -119,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_step_prints_as_it_is_typed() {
-        assert_eq!(DOCS.command_line(), "RUSTDOCFLAGS=\"-D warnings\" cargo doc --quiet --workspace --no-deps");
+        assert_eq!(DOCS.command_line(), "RUSTDOCFLAGS=\"-D warnings\" cargo doc --quiet --workspace --no-deps --lib");
         assert_eq!(FORMAT.command_line(), "cargo fmt --all -- --check");
     }
 
