@@ -1,31 +1,57 @@
 //! Ctrl-C, and a model file that shrinks while it is mapped.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocmforge_engine::CancelToken;
 
 /// Exit code of a program ended by Ctrl-C, as shells count it.
 const INTERRUPTED: i32 = 130;
 
-/// What Ctrl-C stops instead of the program, while there is something.
-static STOPPABLE: Mutex<Option<CancelToken>> = Mutex::new(None);
+/// What Ctrl-C cancels while [`STOPPABLE`] is set.
+static TOKEN: OnceLock<CancelToken> = OnceLock::new();
+static STOPPABLE: AtomicBool = AtomicBool::new(false);
 
-/// Installs the handlers. Failure to do so leaves the system's own, which end the program as well.
+/// Installs the handlers.
 pub fn install() {
-    let _ = ctrlc::set_handler(|| {
-        let stoppable = STOPPABLE.lock().ok().and_then(|guard| guard.clone());
-        match stoppable {
-            Some(token) if !token.is_cancelled() => token.cancel(),
-            _ => std::process::exit(INTERRUPTED),
-        }
-    });
+    TOKEN.get_or_init(CancelToken::new);
+    end_on_interrupt();
     report_bus_errors();
 }
 
-/// Makes Ctrl-C cancel `token` instead of ending the program; a second Ctrl-C still ends it.
-pub fn stop_on_interrupt(token: Option<CancelToken>) {
-    if let Ok(mut stoppable) = STOPPABLE.lock() {
-        *stoppable = token;
+/// While it lives, Ctrl-C cancels its token instead of ending the program; a second Ctrl-C still ends it.
+pub struct StopOnInterrupt;
+
+impl StopOnInterrupt {
+    /// Makes Ctrl-C cancel the token that is returned with it.
+    pub fn new() -> (Self, CancelToken) {
+        let token = TOKEN.get_or_init(CancelToken::new).clone();
+        token.reset();
+        STOPPABLE.store(true, Ordering::SeqCst);
+        // Line editors install handlers of their own.
+        end_on_interrupt();
+        (Self, token)
+    }
+}
+
+impl Drop for StopOnInterrupt {
+    fn drop(&mut self) {
+        STOPPABLE.store(false, Ordering::SeqCst);
+    }
+}
+
+fn end_on_interrupt() {
+    extern "C" fn interrupted(_signal: libc::c_int) {
+        match TOKEN.get() {
+            Some(token) if STOPPABLE.load(Ordering::SeqCst) && !token.is_cancelled() => token.cancel(),
+            // SAFETY: `_exit` is one of the calls that POSIX allows in a signal handler.
+            _ => unsafe { libc::_exit(INTERRUPTED) },
+        }
+    }
+    // SAFETY: the handler has the signature that `signal` wants, and does no more than read and write atomics, which
+    // exist before it is installed, and `_exit`.
+    unsafe {
+        libc::signal(libc::SIGINT, interrupted as extern "C" fn(libc::c_int) as libc::sighandler_t);
     }
 }
 

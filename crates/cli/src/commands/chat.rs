@@ -4,15 +4,16 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use rocmforge_chat::Message;
-use rocmforge_engine::{CancelToken, Completion, Engine, FinishReason, Request};
+use rocmforge_engine::{Completion, Engine, FinishReason, Request};
 use rocmforge_tokenizer::{EncodeOptions, TokenId};
 use rustyline::DefaultEditor;
 use rustyline::error::ReadlineError;
 
-use super::generate::{InterruptGuard, failed, statistics};
+use super::generate::{failed, statistics};
 use crate::args::{ChatArgs, Cli};
 use crate::error::CliError;
 use crate::output;
+use crate::signals::StopOnInterrupt;
 
 const HELP: &str = "\
 /help           this list
@@ -40,15 +41,8 @@ pub fn or_prompt(cli: &Cli) -> Result<(), CliError> {
 
 pub fn run(cli: &Cli, args: &ChatArgs) -> Result<(), CliError> {
     let engine = super::load_engine(&cli.common, super::engine_options(&cli.common), false)?;
-    let mut chat = Chat {
-        engine,
-        args,
-        system: args.system.clone(),
-        messages: Vec::new(),
-        raw: Vec::new(),
-        last: None,
-        cancel: CancelToken::new(),
-    };
+    let mut chat =
+        Chat { engine, args, system: args.system.clone(), messages: Vec::new(), raw: Vec::new(), last: None };
     chat.clear();
     if io::stdin().is_terminal() {
         eprintln!("Type a message; /help lists the commands.");
@@ -110,7 +104,6 @@ struct Chat<'a> {
     /// The conversation as tokens, where there is no template.
     raw: Vec<TokenId>,
     last: Option<Completion>,
-    cancel: CancelToken,
 }
 
 impl Chat<'_> {
@@ -172,19 +165,19 @@ impl Chat<'_> {
             Ok(prompt) => prompt,
             Err(error) => return self.give_up_turn(error),
         };
-        let request = Request {
-            max_tokens: self.args.max_tokens,
-            sampling: super::sampling_params(&self.args.sampling),
-            cancel: self.cancel.clone(),
-            ..Request::new(prompt)
-        };
         let completion = {
-            let _guard = InterruptGuard::new(&self.cancel);
+            let (_guard, cancel) = StopOnInterrupt::new();
+            let request = Request {
+                max_tokens: self.args.max_tokens,
+                sampling: super::sampling_params(&self.args.sampling),
+                cancel: cancel.clone(),
+                ..Request::new(prompt)
+            };
             let mut failure = None;
             let result = self.engine.generate(request, |event| {
                 if let Err(error) = output::print(event.text()) {
                     failure.get_or_insert(error);
-                    self.cancel.cancel();
+                    cancel.cancel();
                 }
             });
             if let Some(error) = failure {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::args::{Cli, GenerateArgs};
 use crate::error::CliError;
-use crate::{output, signals};
+use crate::output;
 
 pub fn run(cli: &Cli, args: &GenerateArgs) -> Result<(), CliError> {
     let prompt =
@@ -151,21 +151,4 @@ fn as_json(engine: &Engine, completion: &Completion) -> Value {
         value["logprobs"] = tokens.iter().zip(logprobs).map(entry).collect();
     }
     value
-}
-
-/// Ctrl-C cancels this token while it is alive.
-pub struct InterruptGuard;
-
-impl InterruptGuard {
-    pub fn new(token: &CancelToken) -> Self {
-        token.reset();
-        signals::stop_on_interrupt(Some(token.clone()));
-        Self
-    }
-}
-
-impl Drop for InterruptGuard {
-    fn drop(&mut self) {
-        signals::stop_on_interrupt(None);
-    }
 }

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 pub(crate) const LANES: usize = 16;
 
 /// An instruction set that the kernels can use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
     /// Plain Rust, on every processor.
     Scalar,
@@ -30,10 +30,17 @@ impl Isa {
         [Isa::Scalar, Isa::Avx2, Isa::Avx512].into_iter().filter(|isa| isa.exists())
     }
 
-    /// The best that this processor has.
+    /// The best that this processor has, or what `ROCMFORGE_CPU_ISA` asks the matrix products to use.
     pub fn best() -> Self {
         static BEST: OnceLock<Isa> = OnceLock::new();
-        *BEST.get_or_init(|| Self::available().next_back().unwrap_or(Isa::Scalar))
+        *BEST.get_or_init(|| {
+            let most = match crate::matmul::Isa::best().name() {
+                "scalar" => Isa::Scalar,
+                "avx2" | "avxvnni" => Isa::Avx2,
+                _ => Isa::Avx512,
+            };
+            Self::available().filter(|isa| *isa <= most).last().unwrap_or(Isa::Scalar)
+        })
     }
 
     #[cfg(target_arch = "x86_64")]
