@@ -39,7 +39,7 @@ impl Isa {
                 "avx2" | "avxvnni" => Isa::Avx2,
                 _ => Isa::Avx512,
             };
-            Self::available().filter(|isa| *isa <= most).last().unwrap_or(Isa::Scalar)
+            Self::available().rfind(|isa| *isa <= most).unwrap_or(Isa::Scalar)
         })
     }
 
