@@ -156,7 +156,7 @@ mod tests {
         check(&format!("see `{home}`"), Some(&home));
         check(&format!("\"{home}\""), Some(&home));
         check(&format!("https://example.org{home}"), None);
-        check("tests/data/root/x and crates/work/src", None);
+        check("tests/data/root/x and crates/home/src", None);
         check("/tmp/x /usr/lib/x /path/to/model.gguf", None);
         let workspace = files(&[("a.md", &format!("x\n{home}\n"))]);
         assert_eq!(found(machine_paths(&workspace)), [format!("a.md:2: `{home}` is a path of one machine")]);
