@@ -345,7 +345,7 @@ pub struct RenderArgs {
     /// Leave out the beginning of the assistant's answer
     #[arg(long)]
     pub no_generation_prompt: bool,
-    /// JSON file with the texts of special tokens: {"bos_token": "<s>", …}
+    /// JSON file with the texts of special tokens: {"bos_token": "TEXT", …}
     #[arg(long, value_name = "FILE.json")]
     pub special: Option<PathBuf>,
 }
