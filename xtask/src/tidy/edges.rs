@@ -74,7 +74,6 @@ static OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["server"]),
     // The terminal.
     ("clap", &["cli", "xtask"]),
-    ("ctrlc", &["cli"]),
     ("indicatif", &["cli"]),
     ("rustyline", &["cli"]),
     ("tracing-subscriber", &["cli"]),
