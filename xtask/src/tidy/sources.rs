@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(check(&format!("// {}: later", MARKS[0])), 1);
         assert_eq!(check(&format!("// {}", MARKS[1])), 1);
         assert_eq!(check(&format!("fn f() {{ {}!() }}", UNFINISHED_MACROS[0])), 1);
-        assert_eq!(check("fn f() { dbg!(1); unimplemented!() }"), 2);
+        assert_eq!(check(&format!("fn f() {{ dbg!(1); {}!() }}", ["unimple", "mented"].concat())), 2);
         assert_eq!(check("// the macro dbg! and a MASTODON\nlet s = \"unimplemented!\";"), 0);
     }
 
