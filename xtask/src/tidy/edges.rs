@@ -19,13 +19,22 @@ static ROOMS: &[Room] = &[
     Room { name: "chat", uses: &[] },
     Room { name: "gguf-loader", uses: &["quant"] },
     Room { name: "demo-model", uses: &[] },
+    Room { name: "kernels", uses: &["quant"] },
+    Room { name: "hip-sys", uses: &[] },
+    Room { name: "hipblas-sys", uses: &["hip-sys"] },
+    Room { name: "fake-hip", uses: &["hip-sys", "kernels"] },
+    Room { name: "hip-on-cuda", uses: &["hip-sys", "hipblas-sys"] },
     Room { name: "tokenizer", uses: &["gguf-loader"] },
     Room { name: "program", uses: &["attention", "quant"] },
     Room { name: "cpu-backend", uses: &["attention", "program", "quant"] },
+    Room {
+        name: "hip-backend",
+        uses: &["attention", "hip-sys", "hipblas-sys", "kernels", "program", "quant", "sampler"],
+    },
     Room { name: "model", uses: &["attention", "gguf-loader", "program", "quant"] },
     Room {
         name: "engine",
-        uses: &["chat", "cpu-backend", "gguf-loader", "kv-cache", "model", "program", "quant", "sampler", "tokenizer"],
+        uses: &["chat", "cpu-backend", "gguf-loader", "hip-backend", "kv-cache", "model", "program", "quant", "sampler", "tokenizer"],
     },
     Room {
         name: "cli",
@@ -35,6 +44,7 @@ static ROOMS: &[Room] = &[
             "demo-model",
             "engine",
             "gguf-loader",
+            "hip-backend",
             "model",
             "program",
             "quant",
@@ -52,7 +62,12 @@ static ROOMS: &[Room] = &[
             "cpu-backend",
             "demo-model",
             "engine",
+            "fake-hip",
             "gguf-loader",
+            "hip-backend",
+            "hip-on-cuda",
+            "hip-sys",
+            "kernels",
             "kv-cache",
             "model",
             "program",
@@ -61,7 +76,7 @@ static ROOMS: &[Room] = &[
             "tokenizer",
         ],
     },
-    Room { name: "xtask", uses: &[] },
+    Room { name: "xtask", uses: &["kernels", "tests"] },
 ];
 
 /// Crates from outside that bring a concern with them, and the rooms whose concern that is.
@@ -79,7 +94,7 @@ static OWNED: &[(&str, &[&str])] = &[
     ("tracing-subscriber", &["cli"]),
     // The system.
     ("libc", &["cli", "cpu-backend"]),
-    ("libloading", &["hip-sys", "hipblas-sys", "rccl-sys"]),
+    ("libloading", &["fake-hip", "hip-on-cuda", "hip-sys", "hipblas-sys", "rccl-sys"]),
     ("memmap2", &["engine"]),
     // Text.
     ("minijinja", &["chat"]),

@@ -7,6 +7,12 @@ use super::workspace::Workspace;
 /// Files or folders (ending in `/`) that may hold `unsafe`, and why.
 static FENCES: &[(&str, &str)] = &[
     ("crates/cpu-backend/src/", "SIMD intrinsics, and threads that share one arena"),
+    ("crates/hip-sys/src/", "foreign functions"),
+    ("crates/hipblas-sys/src/", "foreign functions"),
+    ("crates/hip-on-cuda/src/", "foreign functions, in both directions"),
+    ("crates/fake-hip/src/", "foreign functions, and kernels called through pointers"),
+    ("crates/hip-backend/src/driver/", "calls of HIP"),
+    ("crates/hip-backend/src/ops/", "kernel launches"),
     ("crates/engine/src/model_file.rs", "mapping files"),
     ("crates/cli/src/signals.rs", "signal dispositions"),
 ];
@@ -62,7 +68,13 @@ mod tests {
 
     const FENCED: [(&str, &str); 3] = [
         ("crates/cpu-backend/src/simd.rs", "unsafe fn f() {}"),
-        ("crates/engine/src/model_file.rs", "unsafe {}"),
+        ("crates/hip-sys/src/", "foreign functions"),
+    ("crates/hipblas-sys/src/", "foreign functions"),
+    ("crates/hip-on-cuda/src/", "foreign functions, in both directions"),
+    ("crates/fake-hip/src/", "foreign functions, and kernels called through pointers"),
+    ("crates/hip-backend/src/driver/", "calls of HIP"),
+    ("crates/hip-backend/src/ops/", "kernel launches"),
+    ("crates/engine/src/model_file.rs", "unsafe {}"),
         ("crates/cli/src/signals.rs", "unsafe {}"),
     ];
 

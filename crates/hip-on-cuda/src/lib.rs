@@ -1,0 +1,1 @@
+//! HIP, hipRTC and hipBLAS symbols over the CUDA driver, NVRTC and cuBLAS.

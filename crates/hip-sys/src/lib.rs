@@ -1,0 +1,1 @@
+//! Raw bindings to the HIP runtime and hipRTC, opened at run time.
