@@ -1,1 +1,24 @@
-//! GPU kernels in HIP C++: their sources, the table of modules, and the code objects that were built.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod archive;
+mod digest;
+mod objects;
+mod source;
+mod table;
+
+pub use archive::{Archive, ArchiveError, Entry};
+pub use digest::{Digest, Hasher};
+pub use objects::{Embedded, Lookup, base_arch, embedded, embedded_archs, object};
+pub use source::{Source, source_hash, sources};
+pub use table::{Module, module, modules, type_slug, weight_types};
+
+/// Targets that `cargo xtask kernels` builds for when it is not told any.
+pub const TARGETS: &[&str] =
+    &["gfx90a", "gfx942", "gfx1030", "gfx1100", "gfx1101", "gfx1102", "gfx1151", "gfx1200", "gfx1201"];
+
+/// Options that every compiler of these sources gets, ahead of the target and the module's defines.
+///
+/// `-ffp-contract=fast` lets `a * b + c` become one fused operation. Nothing else of "fast math" is on: infinities and
+/// NaN keep their meaning, and sums keep their order.
+pub const COMPILE_OPTIONS: &[&str] = &["-O3", "-std=c++17", "-ffp-contract=fast"];

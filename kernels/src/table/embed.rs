@@ -1,0 +1,7 @@
+//! Rows of the family `embed`.
+
+use super::Module;
+
+pub(super) fn rows() -> Vec<Module> {
+    Vec::new()
+}
