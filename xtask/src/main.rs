@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench_cpu;
+mod bindings;
 mod golden;
 mod process;
 mod table;
@@ -26,6 +27,8 @@ enum Task {
     Tidy(tidy::TidyArgs),
     /// Logits of the golden models against those of an independent implementation
     Golden(golden::GoldenArgs),
+    /// The raw bindings of the HIP libraries, generated from their headers
+    Bindings(bindings::BindingsArgs),
     /// Speed on the CPU against a command that runs llama-bench, in alternation
     BenchCpu(bench_cpu::BenchArgs),
 }
@@ -35,6 +38,7 @@ fn main() {
         Task::Test => test::run(),
         Task::Tidy(args) => tidy::run(&args),
         Task::Golden(args) => golden::run(&args),
+        Task::Bindings(args) => bindings::run(&args),
         Task::BenchCpu(args) => bench_cpu::run(&args),
     };
     if let Err(error) = result {

@@ -1,0 +1,7 @@
+//! What `cargo xtask bindings` writes, under the names that the C headers use.
+#![allow(missing_docs, non_camel_case_types, non_snake_case, non_upper_case_globals, reason = "the names are C's")]
+
+pub mod layouts;
+pub mod rtc;
+pub mod runtime;
+pub mod types;
