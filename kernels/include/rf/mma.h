@@ -167,6 +167,23 @@ template <class T> RF_INLINE void mma(FragC& c, const FragA<T>& a, const FragB<T
     __builtin_memcpy(c.v, &sums, sizeof(c.v));
 }
 
+#elif defined(RF_HOST)
+
+// On a CPU every lane shows its slices to the wave in one exchange and computes its own elements of C.
+template <class T> inline void mma(FragC& c, const FragA<T>& a, const FragB<T>& b) {
+    struct Both { MmaSlice<T> a, b; };
+    const Published<Both> all = host_exchange(Both{a, b});
+    const u32 column = lane() % 16;
+    const u32 first_row = lane() / 16 * FragC::COUNT;
+    for (u32 part = 0; part < MMA_PARTS; ++part) {
+        const MmaSlice<T> from_b = all.from(part * 16 + column).b;
+        for (int i = 0; i < FragC::COUNT; ++i) {
+            const MmaSlice<T> from_a = all.from(part * 16 + first_row + static_cast<u32>(i)).a;
+            for (int k = 0; k < MMA_K; ++k) c.v[i] = fma_(to_f32(from_a.v[k]), to_f32(from_b.v[k]), c.v[i]);
+        }
+    }
+}
+
 #else
 
 // No matrix unit: every lane computes its own elements of C from the slices of the lanes that hold them, two numbers
