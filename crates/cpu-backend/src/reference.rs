@@ -14,6 +14,7 @@ use rocmforge_program::{
     Activation, CacheLayer, ExpertSelection, NormKind, Op, Program, RouteSpec, Scoring, ValueId, WeightId,
 };
 
+use crate::kv;
 use crate::registry::Registry;
 use crate::weights;
 
@@ -153,24 +154,36 @@ impl Run<'_> {
             Op::Norm { kind, x, group, eps, weight, bias, out } => {
                 let cols = self.cols(*x);
                 let mut y = self.value(*x).to_vec();
-                y.chunks_exact_mut(*group).for_each(|row| normalize(*kind, row, *eps));
-                let at = |w: &[f32], i: usize| w[(i % cols) % w.len()];
-                if let Some(w) = weight.map(|w| self.weight(w)) {
-                    y.iter_mut().enumerate().for_each(|(i, y)| *y *= at(w, i));
-                }
-                if let Some(b) = bias.map(|b| self.weight(b)) {
-                    y.iter_mut().enumerate().for_each(|(i, y)| *y += at(b, i));
-                }
+                self.norm(*kind, &mut y, *group, cols, *eps, *weight, *bias);
+                self.put(*out, y);
+            }
+            Op::AddNorm { a, b, sum, kind, eps, weight, bias, out } => {
+                let cols = self.cols(*a);
+                let total: Vec<f32> = self.value(*a).iter().zip(self.value(*b)).map(|(a, b)| a + b).collect();
+                let mut y = total.clone();
+                self.norm(*kind, &mut y, cols, cols, *eps, *weight, *bias);
+                self.put(*sum, total);
                 self.put(*out, y);
             }
             Op::Linear { x, weight, bias, out } => self.linear(*x, *weight, *bias, *out),
             Op::Linears { x, parts } => parts.iter().for_each(|p| self.linear(*x, p.weight, p.bias, p.out)),
             Op::Rope { x, head_dim, spec, out } => {
                 let mut y = self.value(*x).to_vec();
-                let cols = self.cols(*x);
-                for (row, position) in y.chunks_exact_mut(cols).zip(positions(self.step)) {
-                    row.chunks_exact_mut(*head_dim).for_each(|head| rotate(spec, position, head));
+                self.rotate_rows(&mut y, self.cols(*x), *head_dim, spec);
+                self.put(*out, y);
+            }
+            Op::RotaryAttention { q, k, v, q_heads, k_heads, layer, spec, sinks, out } => {
+                for (id, heads) in [(*q, q_heads), (*k, k_heads)] {
+                    let (mut y, cols) = (self.value(id).to_vec(), self.cols(id));
+                    if let Some((weight, eps)) = heads.norm {
+                        self.norm(NormKind::Rms, &mut y, spec.head_dim, cols, eps, Some(weight), None);
+                    }
+                    if let Some(rope) = &heads.rope {
+                        self.rotate_rows(&mut y, cols, spec.head_dim, rope);
+                    }
+                    self.put(id, y);
                 }
+                let y = self.attention(*q, *k, *v, *layer, spec, *sinks);
                 self.put(*out, y);
             }
             Op::Attention { q, k, v, layer, spec, sinks, out } => {
@@ -237,6 +250,33 @@ impl Run<'_> {
                 let y = self.step.wanted.iter().flat_map(|&t| x[t as usize * cols..][..cols].to_vec()).collect();
                 self.put(*out, y);
             }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the fields of the op")]
+    fn norm(
+        &self,
+        kind: NormKind,
+        y: &mut [f32],
+        group: usize,
+        cols: usize,
+        eps: f32,
+        weight: Option<WeightId>,
+        bias: Option<WeightId>,
+    ) {
+        y.chunks_exact_mut(group).for_each(|row| normalize(kind, row, eps));
+        let at = |w: &[f32], i: usize| w[(i % cols) % w.len()];
+        if let Some(w) = weight.map(|w| self.weight(w)) {
+            y.iter_mut().enumerate().for_each(|(i, y)| *y *= at(w, i));
+        }
+        if let Some(b) = bias.map(|b| self.weight(b)) {
+            y.iter_mut().enumerate().for_each(|(i, y)| *y += at(b, i));
+        }
+    }
+
+    fn rotate_rows(&self, y: &mut [f32], cols: usize, head_dim: usize, spec: &RopeSpec) {
+        for (row, position) in y.chunks_exact_mut(cols).zip(positions(self.step)) {
+            row.chunks_exact_mut(head_dim).for_each(|head| rotate(spec, position, head));
         }
     }
 
@@ -331,6 +371,8 @@ fn store(kv_type: KvType, cache: &mut [f32], slot: usize, row: &[f32]) {
     match kv_type {
         KvType::F32 => kept.copy_from_slice(row),
         KvType::F16 => kept.iter_mut().zip(row).for_each(|(k, &x)| *k = f16::from_f32(x).to_f32()),
+        KvType::Bf16 => kept.iter_mut().zip(row).for_each(|(k, &x)| *k = kv::from_bf16(kv::to_bf16(x))),
+        KvType::F8E4M3 => kept.iter_mut().zip(row).for_each(|(k, &x)| *k = kv::from_e4m3(kv::to_e4m3(x))),
         KvType::Q8_0 => {
             for (kept, row) in kept.chunks_mut(32).zip(row.chunks(32)) {
                 let scale = row.iter().fold(0f32, |m, x| m.max(x.abs())) / 127.0;

@@ -106,17 +106,25 @@ pub enum KvType {
     /// 16-bit floats: 2 bytes.
     #[default]
     F16,
+    /// bfloat16: 2 bytes, the range of f32 with 8 bits of precision.
+    Bf16,
     /// Blocks of 32 signed bytes with one f16 scale: 34/32 bytes. Needs head sizes divisible by 32.
     Q8_0,
+    /// 8-bit floats E4M3 without a scale, saturating at ±448: 1 byte.
+    F8E4M3,
 }
 
 impl KvType {
+    /// Every type, the most precise first.
+    pub const ALL: [KvType; 5] = [KvType::F32, KvType::F16, KvType::Bf16, KvType::Q8_0, KvType::F8E4M3];
+
     /// Bytes of `elements` numbers (a multiple of 32 for [`KvType::Q8_0`]).
     pub fn bytes(self, elements: usize) -> usize {
         match self {
             KvType::F32 => elements * 4,
-            KvType::F16 => elements * 2,
+            KvType::F16 | KvType::Bf16 => elements * 2,
             KvType::Q8_0 => elements / 32 * 34,
+            KvType::F8E4M3 => elements,
         }
     }
 
@@ -125,7 +133,9 @@ impl KvType {
         match self {
             KvType::F32 => "f32",
             KvType::F16 => "f16",
+            KvType::Bf16 => "bf16",
             KvType::Q8_0 => "q8_0",
+            KvType::F8E4M3 => "f8",
         }
     }
 }
@@ -265,6 +275,9 @@ pub enum BackendError {
         /// Why.
         reason: String,
     },
+    /// The Program has an op that this backend lacks.
+    #[error("op `{0}` is not supported by this device")]
+    UnsupportedOp(&'static str),
     /// The cache cannot be made.
     #[error("KV cache: {0}")]
     BadCache(String),

@@ -13,5 +13,5 @@ mod types;
 pub use builder::ProgramBuilder;
 pub use error::ProgramError;
 pub use memory::{MemoryPlan, plan_memory};
-pub use op::{Activation, ExpertSelection, LinearPart, NormKind, Op, RouteSpec, Scoring};
+pub use op::{Activation, ExpertSelection, HeadTransform, LinearPart, NormKind, Op, RouteSpec, Scoring};
 pub use types::{CacheLayer, Program, Rows, Value, ValueId, WeightId, WeightRef};

@@ -1,8 +1,8 @@
 //! The operations of a Program.
 //!
 //! Each is a total function of its inputs, documented with shapes. T = tokens of the step, S = wanted rows; where an
-//! op says T it works for S as well, row by row. Architecture files emit the plain forms; [`Op::Linears`] is made by
-//! a pass.
+//! op says T it works for S as well, row by row. Architecture files emit the plain forms; [`Op::Linears`],
+//! [`Op::AddNorm`] and [`Op::RotaryAttention`] are made by passes, for backends that ask for them.
 
 use rocmforge_attention::{AttentionSpec, RopeSpec};
 
@@ -28,6 +28,18 @@ pub enum Op {
     },
     /// `out[t, r] = Σ_c weight[r, c] x[t, c] + bias[r]`, `[T, in]` → `[T, rows]`.
     Linear { x: ValueId, weight: WeightId, bias: Option<WeightId>, out: ValueId },
+    /// [`Op::Add`] and an [`Op::Norm`] of whole rows: `sum = a + b`, `out = norm(sum)`. Made by
+    /// [`passes::fuse_residual_norms`](crate::passes::fuse_residual_norms).
+    AddNorm {
+        a: ValueId,
+        b: ValueId,
+        sum: ValueId,
+        kind: NormKind,
+        eps: f32,
+        weight: Option<WeightId>,
+        bias: Option<WeightId>,
+        out: ValueId,
+    },
     /// Several [`Op::Linear`] of one input, made by [`passes::share_inputs`](crate::passes::share_inputs).
     Linears { x: ValueId, parts: Vec<LinearPart> },
     /// Rotates each head of `head_dim` columns by its token's position.
@@ -38,6 +50,19 @@ pub enum Op {
         q: ValueId,
         k: ValueId,
         v: ValueId,
+        layer: usize,
+        spec: AttentionSpec,
+        sinks: Option<WeightId>,
+        out: ValueId,
+    },
+    /// [`Op::Attention`] that first normalises and rotates each head of `q` and `k`. It may use the storage of `q` and
+    /// `k` for that. Made by [`passes::fuse_rotary_attention`](crate::passes::fuse_rotary_attention).
+    RotaryAttention {
+        q: ValueId,
+        k: ValueId,
+        v: ValueId,
+        q_heads: HeadTransform,
+        k_heads: HeadTransform,
         layer: usize,
         spec: AttentionSpec,
         sinks: Option<WeightId>,
@@ -70,6 +95,15 @@ pub struct LinearPart {
     pub weight: WeightId,
     pub bias: Option<WeightId>,
     pub out: ValueId,
+}
+
+/// What happens to each head of queries or keys before attention: an RMS norm, then a rotation.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HeadTransform {
+    /// RMS norm over the head: its weight `[head_dim]`, and eps.
+    pub norm: Option<(WeightId, f32)>,
+    /// Rotation by the token's position.
+    pub rope: Option<RopeSpec>,
 }
 
 /// What a normalisation divides by.
@@ -149,10 +183,12 @@ impl Op {
         match self {
             Op::Embed { .. } => "embed",
             Op::Norm { .. } => "norm",
+            Op::AddNorm { .. } => "add_norm",
             Op::Linear { .. } => "linear",
             Op::Linears { .. } => "linears",
             Op::Rope { .. } => "rope",
             Op::Attention { .. } => "attention",
+            Op::RotaryAttention { .. } => "rotary_attention",
             Op::Gate { .. } => "gate",
             Op::Add { .. } => "add",
             Op::Scale { .. } => "scale",
@@ -175,9 +211,9 @@ impl Op {
             | Op::Scale { x, .. }
             | Op::Softcap { x, .. }
             | Op::SelectRows { x, .. } => vec![*x],
-            Op::Attention { q, k, v, .. } => vec![*q, *k, *v],
+            Op::Attention { q, k, v, .. } | Op::RotaryAttention { q, k, v, .. } => vec![*q, *k, *v],
             Op::Gate { gate, up, .. } => std::iter::once(*gate).chain(*up).collect(),
-            Op::Add { a, b, .. } => vec![*a, *b],
+            Op::Add { a, b, .. } | Op::AddNorm { a, b, .. } => vec![*a, *b],
             Op::Route { scores, .. } => vec![*scores],
             Op::ExpertLinear { x, selection, .. } => vec![*x, selection.ids],
             Op::ExpertSum { x, selection, .. } => vec![*x, selection.weights],
@@ -192,6 +228,7 @@ impl Op {
             | Op::Linear { out, .. }
             | Op::Rope { out, .. }
             | Op::Attention { out, .. }
+            | Op::RotaryAttention { out, .. }
             | Op::Gate { out, .. }
             | Op::Add { out, .. }
             | Op::Scale { out, .. }
@@ -199,6 +236,7 @@ impl Op {
             | Op::ExpertLinear { out, .. }
             | Op::ExpertSum { out, .. }
             | Op::SelectRows { out, .. } => vec![*out],
+            Op::AddNorm { sum, out, .. } => vec![*sum, *out],
             Op::Linears { parts, .. } => parts.iter().map(|p| p.out).collect(),
             Op::Route { selection, .. } => vec![selection.ids, selection.weights],
         }
@@ -208,12 +246,16 @@ impl Op {
     pub fn weights(&self) -> Vec<WeightId> {
         match self {
             Op::Embed { table, .. } => vec![*table],
-            Op::Norm { weight, bias, .. } => weight.iter().chain(bias).copied().collect(),
+            Op::Norm { weight, bias, .. } | Op::AddNorm { weight, bias, .. } => weight.iter().chain(bias).copied().collect(),
             Op::Linear { weight, bias, .. } | Op::ExpertLinear { weight, bias, .. } => {
                 std::iter::once(*weight).chain(*bias).collect()
             }
             Op::Linears { parts, .. } => parts.iter().flat_map(|p| std::iter::once(p.weight).chain(p.bias)).collect(),
             Op::Attention { sinks, .. } => sinks.iter().copied().collect(),
+            Op::RotaryAttention { q_heads, k_heads, sinks, .. } => {
+                let norms = [q_heads, k_heads].into_iter().filter_map(|h| h.norm.map(|(weight, _)| weight));
+                norms.chain(*sinks).collect()
+            }
             Op::Route { bias, .. } => bias.iter().copied().collect(),
             _ => vec![],
         }
@@ -223,7 +265,7 @@ impl Op {
     pub fn in_place_input(&self) -> Option<ValueId> {
         match self {
             Op::Norm { x, .. } | Op::Rope { x, .. } | Op::Scale { x, .. } | Op::Softcap { x, .. } => Some(*x),
-            Op::Add { a, .. } => Some(*a),
+            Op::Add { a, .. } | Op::AddNorm { a, .. } => Some(*a),
             Op::Gate { gate, .. } => Some(*gate),
             _ => None,
         }
@@ -231,7 +273,14 @@ impl Op {
 
     /// Whether each output row depends on the same row of the inputs alone, and not on its position.
     pub fn is_row_wise(&self) -> bool {
-        !matches!(self, Op::Embed { .. } | Op::Rope { .. } | Op::Attention { .. } | Op::SelectRows { .. })
+        !matches!(
+            self,
+            Op::Embed { .. }
+                | Op::Rope { .. }
+                | Op::Attention { .. }
+                | Op::RotaryAttention { .. }
+                | Op::SelectRows { .. }
+        )
     }
 
     /// Replaces value ids, inputs and outputs alike.
@@ -249,7 +298,10 @@ impl Op {
                 apply(&mut [x]);
                 parts.iter_mut().for_each(|p| apply(&mut [&mut p.out]));
             }
-            Op::Attention { q, k, v, out, .. } => apply(&mut [q, k, v, out]),
+            Op::Attention { q, k, v, out, .. } | Op::RotaryAttention { q, k, v, out, .. } => {
+                apply(&mut [q, k, v, out]);
+            }
+            Op::AddNorm { a, b, sum, out, .. } => apply(&mut [a, b, sum, out]),
             Op::Gate { gate, up, out, .. } => {
                 apply(&mut [gate, out]);
                 up.iter_mut().for_each(|u| apply(&mut [u]));

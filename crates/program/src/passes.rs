@@ -1,6 +1,6 @@
 //! Rewrites of a Program that serve every architecture. A backend asks for them by name before it loads.
 
-use crate::{LinearPart, Op, Program, Rows, ValueId};
+use crate::{HeadTransform, LinearPart, NormKind, Op, Program, Rows, ValueId};
 
 /// Merges runs of [`Op::Linear`] that read the same value into one [`Op::Linears`]: Q, K and V, or gate and up, so
 /// that a backend prepares the input once and synchronises once.
@@ -96,11 +96,79 @@ fn wanted_only(program: &Program) -> Vec<bool> {
     narrow
 }
 
+/// Merges each [`Op::Add`] with the [`Op::Norm`] of whole rows that follows it, so that a backend reads the residual
+/// once.
+pub fn fuse_residual_norms(program: &mut Program) {
+    let mut fused: Vec<Op> = Vec::with_capacity(program.ops.len());
+    for op in std::mem::take(&mut program.ops) {
+        match (fused.last(), op) {
+            (Some(&Op::Add { a, b, out: sum }), Op::Norm { kind, x, group, eps, weight, bias, out })
+                if x == sum && group == program.value(x).cols =>
+            {
+                fused.pop();
+                fused.push(Op::AddNorm { a, b, sum, kind, eps, weight, bias, out });
+            }
+            (_, op) => fused.push(op),
+        }
+    }
+    program.ops = fused;
+}
+
+/// Merges the head norms and rotations of queries and keys into their attention, where nothing else reads them.
+pub fn fuse_rotary_attention(program: &mut Program) {
+    let mut uses = vec![0usize; program.values.len()];
+    let mut producer = vec![None; program.values.len()];
+    for (at, op) in program.ops.iter().enumerate() {
+        op.inputs().iter().for_each(|v| uses[v.0 as usize] += 1);
+        op.outputs().iter().for_each(|v| producer[v.0 as usize] = Some(at));
+    }
+    let mut absorbed = vec![false; program.ops.len()];
+    for at in 0..program.ops.len() {
+        let Op::Attention { q, k, v, layer, spec, sinks, out } = program.ops[at].clone() else { continue };
+        let mut absorb = |mut value: ValueId| {
+            let mut transform = HeadTransform::default();
+            // What the op transforms it may overwrite, so nothing else may read it.
+            let is_ours = |value: ValueId| uses[value.0 as usize] == 1;
+            while let Some(from) = producer[value.0 as usize].filter(|_| is_ours(value)) {
+                match &program.ops[from] {
+                    Op::Rope { x, head_dim, spec: rope, .. }
+                        if transform == HeadTransform::default() && *head_dim == spec.head_dim && is_ours(*x) =>
+                    {
+                        transform.rope = Some(rope.clone());
+                        value = *x;
+                    }
+                    Op::Norm { kind: NormKind::Rms, x, group, eps, weight: Some(weight), bias: None, .. }
+                        if transform.norm.is_none()
+                            && is_ours(*x)
+                            && *group == spec.head_dim
+                            && (program.weight(*weight).rows, program.weight(*weight).cols) == (1, spec.head_dim) =>
+                    {
+                        transform.norm = Some((*weight, *eps));
+                        value = *x;
+                    }
+                    _ => break,
+                }
+                absorbed[from] = true;
+            }
+            (value, transform)
+        };
+        let ((q, q_heads), (k, k_heads)) = (absorb(q), absorb(k));
+        if [&q_heads, &k_heads].into_iter().any(|h| *h != HeadTransform::default()) {
+            program.ops[at] = Op::RotaryAttention { q, k, v, q_heads, k_heads, layer, spec, sinks, out };
+        }
+    }
+    let mut at = 0;
+    program.ops.retain(|_| {
+        at += 1;
+        !absorbed[at - 1]
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{Activation, ProgramBuilder, RouteSpec, Scoring};
-    use rocmforge_attention::AttentionSpec;
+    use rocmforge_attention::{AttentionSpec, RopePairing, RopeScaling, RopeSpec};
 
     fn one_layer(experts: bool) -> Program {
         let mut b = ProgramBuilder::new();
@@ -151,6 +219,43 @@ mod tests {
             .collect();
         assert_eq!(shared, [3]);
         assert!(program.ops.iter().any(|o| matches!(o, Op::Linear { .. })), "a single linear stays plain");
+    }
+
+    #[test]
+    fn residuals_and_norms_are_fused() {
+        let mut program = one_layer(false);
+        let before = program.ops.len();
+        fuse_residual_norms(&mut program);
+        let fused = program.ops.iter().filter(|o| matches!(o, Op::AddNorm { .. })).count();
+        assert_eq!((fused, program.ops.len()), (1, before - 1), "{program}");
+    }
+
+    #[test]
+    fn rotations_join_their_attention() {
+        let mut b = ProgramBuilder::new();
+        let table = b.matrix("embd", 10, 8);
+        let (norm, w) = (b.vector("norm", 4), b.matrix("w", 8, 8));
+        let rope = RopeSpec::new(RopePairing::Halves, 4, 4, 10000.0, &RopeScaling::None).unwrap();
+        let x = b.embed(table, 1.0);
+        let q = b.linear(x, w, None).unwrap();
+        let q = b.norm(NormKind::Rms, q, 4, 1e-6, Some(norm), None).unwrap();
+        let q = b.rope(q, 4, &rope).unwrap();
+        let k = b.linear(x, w, None).unwrap();
+        let k = b.rope(k, 4, &rope).unwrap();
+        let v = b.linear(x, w, None).unwrap();
+        let a = b.attention(q, k, v, AttentionSpec::causal(2, 2, 4), None).unwrap();
+        let a = b.select_rows(a).unwrap();
+        let out = b.linear(a, table, None).unwrap();
+        let mut program = b.finish("test", out, 64).unwrap();
+        fuse_rotary_attention(&mut program);
+        assert!(!program.ops.iter().any(|o| matches!(o, Op::Rope { .. } | Op::Norm { .. })), "{program}");
+        let found = program.ops.iter().find_map(|o| match o {
+            Op::RotaryAttention { q_heads, k_heads, .. } => Some((q_heads.clone(), k_heads.clone())),
+            _ => None,
+        });
+        let (q_heads, k_heads) = found.expect("a fused attention");
+        assert_eq!(q_heads, HeadTransform { norm: Some((norm, 1e-6)), rope: Some(rope.clone()) });
+        assert_eq!(k_heads, HeadTransform { norm: None, rope: Some(rope) });
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::{Op, Program, ValueId, WeightId};
+use rocmforge_attention::RopeSpec;
+
+use crate::{HeadTransform, Op, Program, ValueId, WeightId};
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,12 +47,22 @@ impl Line<'_> {
         bias.map_or(String::new(), |b| format!(" + {}", self.weight(b)))
     }
 
+    fn heads(&self, transform: &HeadTransform) -> String {
+        let norm = transform.norm.map(|(weight, eps)| format!("rms eps={eps:e} {}", self.weight(weight)));
+        let rope = transform.rope.as_ref().map(RopeSpec::to_string);
+        norm.into_iter().chain(rope).collect::<Vec<_>>().join(", ")
+    }
+
     fn details(&self) -> String {
         match self.op {
             Op::Embed { table, scale, .. } => format!("{} scale={scale}", self.weight(*table)),
             Op::Norm { kind, group, eps, weight, bias, .. } => {
                 let weight = weight.map_or(String::new(), |w| format!(" {}", self.weight(w)));
                 format!("{kind:?} group={group} eps={eps:e}{weight}{}", self.bias(*bias)).to_lowercase()
+            }
+            Op::AddNorm { kind, eps, weight, bias, .. } => {
+                let weight = weight.map_or(String::new(), |w| format!(" {}", self.weight(w)));
+                format!("{kind:?} eps={eps:e}{weight}{}", self.bias(*bias)).to_lowercase()
             }
             Op::Linear { weight, bias, .. } | Op::ExpertLinear { weight, bias, .. } => {
                 format!("{}{}", self.weight(*weight), self.bias(*bias))
@@ -63,6 +75,10 @@ impl Line<'_> {
             Op::Attention { layer, spec, sinks, .. } => {
                 let sinks = sinks.map_or(String::new(), |s| format!(" sinks={}", self.weight(s)));
                 format!("layer={layer} {spec}{sinks}")
+            }
+            Op::RotaryAttention { layer, spec, sinks, q_heads, k_heads, .. } => {
+                let sinks = sinks.map_or(String::new(), |s| format!(" sinks={}", self.weight(s)));
+                format!("layer={layer} {spec}{sinks} q=({}) k=({})", self.heads(q_heads), self.heads(k_heads))
             }
             Op::Gate { activation, .. } => format!("{activation:?}").to_lowercase(),
             Op::Scale { factor, .. } => format!("{factor}"),

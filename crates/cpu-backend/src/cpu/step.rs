@@ -102,6 +102,7 @@ impl Step<'_> {
 
     fn op(&mut self, op: &Op) -> Result<(), BackendError> {
         match op {
+            Op::AddNorm { .. } | Op::RotaryAttention { .. } => return Err(BackendError::UnsupportedOp(op.name())),
             Op::Embed { table, scale, out } => return self.embed(*table, *scale, *out),
             Op::Norm { kind, x, group, eps, weight, bias, out } => {
                 let cols = self.scratch.arena.cols(*x);
