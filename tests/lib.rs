@@ -56,7 +56,7 @@ impl<B: Backend> Loaded<B> {
     pub fn new(mut backend: B, path: &Path, kv_type: KvType, sequences: usize, context: usize) -> Self {
         let file = Arc::new(ModelFile::open(path).expect("the file opens"));
         let program = rocmforge_model::build(file.gguf(), &BuildOptions::default()).expect("the model builds");
-        let limits = StepLimits { max_tokens: sequences * context, max_wanted: sequences * context };
+        let limits = StepLimits { max_tokens: sequences * context, max_wanted: sequences * context, max_sequences: sequences };
         let model = backend.load(&program, file, limits).expect("the model loads");
         let blocks_per_sequence = context.div_ceil(BLOCK);
         let spec = CacheSpec { block_size: BLOCK, num_blocks: sequences * blocks_per_sequence, kv_type };

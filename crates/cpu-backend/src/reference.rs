@@ -86,7 +86,7 @@ impl Backend for ReferenceBackend {
         let (model, cache) = self.registry.pair(model, cache)?;
         step.check(&model.program, model.limits, cache.spec)?;
         let logits = Run { model, step, cache, values: vec![Vec::new(); model.program.values.len()] }.all();
-        Ok(self.registry.finish(StepOutput { logits }))
+        Ok(self.registry.finish(StepOutput { logits, sampled: Vec::new() }))
     }
 
     fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {

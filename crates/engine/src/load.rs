@@ -99,6 +99,7 @@ impl Engine {
         let limits = StepLimits {
             max_tokens: options.tokens_per_step.max(max_sequences),
             max_wanted: options.logits_per_step.max(max_sequences),
+            max_sequences,
         };
         let model = backend.load(&program, file.clone(), limits)?;
         file.check_unchanged()?;

@@ -29,6 +29,25 @@ pub trait Backend: Send {
     /// Not enough memory, or a cache type that does not fit the model's head sizes.
     fn make_cache(&mut self, model: ModelId, spec: CacheSpec) -> Result<CacheId, BackendError>;
 
+    /// How many cache blocks of that size and type this device can still hold for a model; `None` where memory is not
+    /// this backend's concern.
+    ///
+    /// # Errors
+    /// An unknown model, or a device that does not answer.
+    fn cache_capacity(
+        &self,
+        _model: ModelId,
+        _block_size: usize,
+        _kv_type: KvType,
+    ) -> Result<Option<usize>, BackendError> {
+        Ok(None)
+    }
+
+    /// Whether [`StepInput::sampling`] may ask this backend for such a choice of a token.
+    fn can_sample(&self, _how: &RowSampling) -> bool {
+        false
+    }
+
     /// Begins one step.
     ///
     /// # Errors
@@ -96,6 +115,8 @@ pub struct StepLimits {
     pub max_tokens: usize,
     /// Rows whose logits are wanted in a step.
     pub max_wanted: usize,
+    /// Sequences of a step.
+    pub max_sequences: usize,
 }
 
 /// Element type of cached keys and values.
@@ -175,7 +196,7 @@ pub struct BlockCopy {
 }
 
 /// One step: tokens of one or more sequences, prefill and decode mixed.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepInput {
     /// Token ids `[T]`, sequence after sequence.
     pub tokens: Vec<u32>,
@@ -183,6 +204,63 @@ pub struct StepInput {
     pub sequences: Vec<StepSequence>,
     /// Indices into `tokens` whose logits are wanted `[S]`, ascending.
     pub wanted: Vec<u32>,
+    /// How the device chooses a token from each wanted row `[S]`; `None` returns the row's logits instead. Empty: the
+    /// logits of all.
+    pub sampling: Vec<Option<RowSampling>>,
+}
+
+/// How a device chooses one token from a row of logits, in the order of the sampler's stages. The defaults are neutral.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowSampling {
+    /// Divides the logits; 0 takes the largest one.
+    pub temperature: f32,
+    /// Keep the k most probable tokens; 0: all.
+    pub top_k: u32,
+    /// Keep the fewest most probable tokens that hold this much probability; 1: all.
+    pub top_p: f32,
+    /// Keep tokens at least this probable relative to the most probable one; 0: all.
+    pub min_p: f32,
+    /// Divides positive and multiplies negative logits of `seen` tokens.
+    pub repetition_penalty: f32,
+    /// Subtracted from the logit of each token of the output.
+    pub presence_penalty: f32,
+    /// Subtracted once for each time a token is in the output.
+    pub frequency_penalty: f32,
+    /// Tokens of prompt and output, each once, and how often the output has them.
+    pub seen: Vec<(u32, u32)>,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Key of the random numbers.
+    pub seed: u64,
+    /// Their counter: how many tokens this sampler has chosen before.
+    pub position: u64,
+}
+
+impl Default for RowSampling {
+    fn default() -> Self {
+        Self {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            seen: Vec::new(),
+            logit_bias: Vec::new(),
+            seed: 0,
+            position: 0,
+        }
+    }
+}
+
+/// A token that a device chose.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SampledToken {
+    /// Its id.
+    pub token: u32,
+    /// Its log-probability under the untouched logits.
+    pub logprob: f32,
 }
 
 /// The part of one sequence in a step. Token `i` of it stands at position `context_len - num_tokens + i`, and is
@@ -221,6 +299,12 @@ impl StepInput {
         if let Some(id) = self.tokens.iter().find(|&&id| id as usize >= program.vocab_size) {
             return bad(format!("token {id} in a vocabulary of {}", program.vocab_size));
         }
+        if self.sequences.len() > limits.max_sequences {
+            return bad(format!("{} sequences, at most {}", self.sequences.len(), limits.max_sequences));
+        }
+        if !self.sampling.is_empty() && self.sampling.len() != self.wanted.len() {
+            return bad(format!("{} ways to sample {} wanted rows", self.sampling.len(), self.wanted.len()));
+        }
         if !self.wanted.is_sorted_by(|a, b| a < b) || self.wanted.last().is_some_and(|&w| w as usize >= count) {
             return bad(format!("wanted rows must ascend below {count}"));
         }
@@ -246,8 +330,10 @@ impl StepInput {
 /// What a step computed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepOutput {
-    /// Logits `[S, vocab]`, in the order of [`StepInput::wanted`].
+    /// Logits `[rows, vocab]` of the wanted rows that were not sampled on the device, in their order.
     pub logits: Vec<f32>,
+    /// The tokens chosen on the device `[S]`; `None` where logits were returned. Empty: none was asked for.
+    pub sampled: Vec<Option<SampledToken>>,
 }
 
 /// Why a backend cannot do what was asked.

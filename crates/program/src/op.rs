@@ -246,7 +246,9 @@ impl Op {
     pub fn weights(&self) -> Vec<WeightId> {
         match self {
             Op::Embed { table, .. } => vec![*table],
-            Op::Norm { weight, bias, .. } | Op::AddNorm { weight, bias, .. } => weight.iter().chain(bias).copied().collect(),
+            Op::Norm { weight, bias, .. } | Op::AddNorm { weight, bias, .. } => {
+                weight.iter().chain(bias).copied().collect()
+            }
             Op::Linear { weight, bias, .. } | Op::ExpertLinear { weight, bias, .. } => {
                 std::iter::once(*weight).chain(*bias).collect()
             }

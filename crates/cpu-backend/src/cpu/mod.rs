@@ -90,7 +90,7 @@ impl Backend for CpuBackend {
         let Model { program, limits, weights, scratch } = model;
         step.check(program, *limits, cache.spec)?;
         let logits = Step { pool: &self.pool, program, weights, scratch, cache, input: step }.run()?;
-        Ok(self.registry.finish(StepOutput { logits }))
+        Ok(self.registry.finish(StepOutput { logits, sampled: Vec::new() }))
     }
 
     fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {
