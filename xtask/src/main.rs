@@ -4,6 +4,7 @@
 mod bench_cpu;
 mod bindings;
 mod golden;
+mod kernels;
 mod process;
 mod table;
 mod test;
@@ -29,6 +30,8 @@ enum Task {
     Golden(golden::GoldenArgs),
     /// The raw bindings of the HIP libraries, generated from their headers
     Bindings(bindings::BindingsArgs),
+    /// The kernels compiled for each target, packed for embedding, and a table of what they need
+    Kernels(kernels::KernelArgs),
     /// Speed on the CPU against a command that runs llama-bench, in alternation
     BenchCpu(bench_cpu::BenchArgs),
 }
@@ -39,6 +42,7 @@ fn main() {
         Task::Tidy(args) => tidy::run(&args),
         Task::Golden(args) => golden::run(&args),
         Task::Bindings(args) => bindings::run(&args),
+        Task::Kernels(args) => kernels::run(&args),
         Task::BenchCpu(args) => bench_cpu::run(&args),
     };
     if let Err(error) = result {
