@@ -3,5 +3,5 @@
 use super::Module;
 
 pub(super) fn rows() -> Vec<Module> {
-    Vec::new()
+    vec![Module::new("route/route", "route/route.hip").kernels(["route_2", "route_8", "route_16"]).hot()]
 }
