@@ -1,12 +1,9 @@
-//! Raw bindings to the HIP runtime and hipRTC, opened at run time.
-//!
-//! The types and constants have the names of the C headers; [`Api`] and [`Rtc`] hold the functions of an open library,
-//! as methods under their own names. A program that links this crate starts without ROCm and learns from
-//! [`Api::open`] whether there is one.
+#![doc = include_str!("../README.md")]
 
 mod api;
 mod error;
 pub mod generated;
+mod identity;
 pub mod library;
 mod macros;
 mod rtc;
@@ -16,6 +13,7 @@ pub use api::{Api, LIBRARY_VARIABLE};
 pub use error::{LoadError, Tried};
 pub use generated::types::*;
 pub use generated::{rtc as rtc_table, runtime as runtime_table};
+pub use identity::{DeviceIdentity, IdentityError};
 pub use library::Address;
 pub use rtc::{RTC_LIBRARY_VARIABLE, Rtc};
 pub use version::Version;

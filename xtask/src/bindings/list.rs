@@ -55,8 +55,10 @@ pub struct Group {
     pub tables: &'static [(&'static str, Table)],
     /// Types that another crate's bindings define already.
     pub foreign: &'static [&'static str],
-    /// `use` lines of the generated files.
+    /// `use` lines of the generated files, beside those of C's types.
     pub imports: &'static str,
+    /// The crate of the macros that generated code calls.
+    pub macros: &'static str,
 }
 
 /// Every group.
@@ -84,7 +86,8 @@ pub static GROUPS: &[Group] = &[Group {
     ],
     tables: &[("runtime", RUNTIME), ("rtc", RTC)],
     foreign: &[],
-    imports: "use std::ffi::{c_char, c_int, c_uint, c_void};\n",
+    imports: "",
+    macros: "crate",
 }];
 
 const RUNTIME: Table = Table {
