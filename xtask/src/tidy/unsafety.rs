@@ -12,6 +12,7 @@ static FENCES: &[(&str, &str)] = &[
     ("crates/hip-on-cuda/src/", "foreign functions, in both directions"),
     ("crates/fake-hip/src/", "foreign functions, and kernels called through pointers"),
     ("crates/hip-backend/src/driver/", "calls of HIP"),
+    ("crates/hip-backend/src/library/rtc.rs", "calls of hipRTC"),
     ("crates/hip-backend/src/ops/", "kernel launches"),
     ("crates/engine/src/model_file.rs", "mapping files"),
     ("crates/cli/src/signals.rs", "signal dispositions"),
@@ -66,15 +67,16 @@ mod tests {
     use super::super::workspace::fake::{files, found, library};
     use super::*;
 
-    const FENCED: [(&str, &str); 3] = [
+    const FENCED: [(&str, &str); 10] = [
         ("crates/cpu-backend/src/simd.rs", "unsafe fn f() {}"),
-        ("crates/hip-sys/src/", "foreign functions"),
-    ("crates/hipblas-sys/src/", "foreign functions"),
-    ("crates/hip-on-cuda/src/", "foreign functions, in both directions"),
-    ("crates/fake-hip/src/", "foreign functions, and kernels called through pointers"),
-    ("crates/hip-backend/src/driver/", "calls of HIP"),
-    ("crates/hip-backend/src/ops/", "kernel launches"),
-    ("crates/engine/src/model_file.rs", "unsafe {}"),
+        ("crates/hip-sys/src/api.rs", "unsafe {}"),
+        ("crates/hipblas-sys/src/api.rs", "unsafe {}"),
+        ("crates/hip-on-cuda/src/lib.rs", "unsafe {}"),
+        ("crates/fake-hip/src/lib.rs", "unsafe {}"),
+        ("crates/hip-backend/src/driver/stream.rs", "unsafe {}"),
+        ("crates/hip-backend/src/library/rtc.rs", "unsafe {}"),
+        ("crates/hip-backend/src/ops/norm.rs", "unsafe {}"),
+        ("crates/engine/src/model_file.rs", "unsafe {}"),
         ("crates/cli/src/signals.rs", "unsafe {}"),
     ];
 
@@ -89,7 +91,7 @@ mod tests {
     #[test]
     fn an_empty_fence_is_found() {
         let mut calm = FENCED.to_vec();
-        calm[2].1 = "fn safe() {}";
+        calm[9].1 = "fn safe() {}";
         let found = found(fences(&files(&calm)));
         assert!(found.len() == 1 && found[0].starts_with("crates/cli/src/signals.rs: holds no `unsafe`"), "{found:?}");
     }
