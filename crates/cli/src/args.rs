@@ -71,9 +71,13 @@ pub enum KvArg {
     F32,
     /// 2 bytes a number
     F16,
+    /// 2 bytes a number: the range of f32, less precision than f16
+    Bf16,
     /// 34 bytes for 32 numbers
     #[value(name = "q8_0")]
     Q8_0,
+    /// 1 byte a number (E4M3, at most ±448)
+    F8,
 }
 
 impl From<KvArg> for KvType {
@@ -81,7 +85,9 @@ impl From<KvArg> for KvType {
         match arg {
             KvArg::F32 => KvType::F32,
             KvArg::F16 => KvType::F16,
+            KvArg::Bf16 => KvType::Bf16,
             KvArg::Q8_0 => KvType::Q8_0,
+            KvArg::F8 => KvType::F8E4M3,
         }
     }
 }

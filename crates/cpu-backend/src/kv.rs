@@ -6,13 +6,14 @@
 //!
 //! | | keys | values |
 //! |---|---|---|
-//! | f32, f16 | `[d][16 tokens]` | `[16 tokens][d rounded up to 16]` |
+//! | f32, f16, bf16, f8 | `[d][16 tokens]` | `[16 tokens][d rounded up to 16]` |
 //! | q8_0 | f16 scales `[d / 32][16 tokens]`, then bytes `[d][16 tokens]` | f16 scales `[16 tokens][d / 32]`, then bytes `[16 tokens][d]` |
 //!
 //! Keys lie across, so that a dot product with sixteen keys needs no sum over the lanes of a register.
 
 mod layer;
 mod memory;
+mod small;
 
 use rocmforge_program::CacheLayer;
 use rocmforge_program::backend::{CacheSpec, StepSequence};
@@ -22,6 +23,7 @@ use crate::elementwise::lanes::LANES;
 use crate::pool::Pool;
 
 pub(crate) use layer::Layer;
+pub(crate) use small::{from_bf16, from_e4m3, to_bf16, to_e4m3};
 
 /// Tokens that are laid out together: a block is padded to a multiple of this.
 pub const GROUP: usize = LANES;
@@ -254,6 +256,8 @@ mod tests {
         match kv_type {
             KvType::F32 => row.to_vec(),
             KvType::F16 => row.iter().map(|&x| f16::from_f32(x).to_f32()).collect(),
+            KvType::Bf16 => row.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect(),
+            KvType::F8E4M3 => row.iter().map(|&x| from_e4m3(to_e4m3(x))).collect(),
             KvType::Q8_0 => row
                 .chunks(32)
                 .flat_map(|x| {
@@ -275,6 +279,10 @@ mod tests {
                 (KvType::F16, 16, (2, 80, 80)),
                 (KvType::F16, 32, (1, 20, 33)),
                 (KvType::F16, 24, (2, 96, 48)),
+                (KvType::Bf16, 16, (2, 64, 80)),
+                (KvType::Bf16, 5, (1, 20, 33)),
+                (KvType::F8E4M3, 32, (2, 96, 48)),
+                (KvType::F8E4M3, 24, (1, 7, 9)),
                 (KvType::Q8_0, 16, (2, 64, 96)),
                 (KvType::Q8_0, 40, (1, 32, 160)),
             ] {
@@ -355,7 +363,7 @@ mod tests {
 
     #[test]
     fn bytes_are_those_planned_for() {
-        for kv_type in [KvType::F32, KvType::F16, KvType::Q8_0] {
+        for kv_type in KvType::ALL {
             let shapes = [layer(4, 128, 64), layer(1, 96, 96)];
             let elements: usize = shapes.iter().map(CacheLayer::elements_per_token).sum();
             let needed = KvCache::bytes_needed(&shapes, spec(32, 10, kv_type)).unwrap();
@@ -366,7 +374,7 @@ mod tests {
     #[test]
     fn range_is_kept_and_nan_shows() {
         for isa in Isa::available() {
-            for (kv_type, bound) in [(KvType::F16, 65504.0), (KvType::Q8_0, 65504.0 * 127.0)] {
+            for (kv_type, bound) in [(KvType::F16, 65504.0), (KvType::Q8_0, 65504.0 * 127.0), (KvType::F8E4M3, 448.0)] {
                 let mut cache = KvCache::new(&[layer(1, 32, 32)], spec(16, 1, kv_type)).unwrap();
                 let mut row = [0.5; 32];
                 row[3] = 3e9;

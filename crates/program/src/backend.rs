@@ -257,8 +257,8 @@ impl Default for RowSampling {
 /// A token that a device chose.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampledToken {
-    /// Its id.
-    pub token: u32,
+    /// Its id; `None` when the row of logits holds a NaN or an infinity that leaves no choice.
+    pub token: Option<u32>,
     /// Its log-probability under the untouched logits.
     pub logprob: f32,
 }

@@ -167,14 +167,14 @@ fn spec(num_kv_heads: usize, group: usize, head_dim: usize) -> AttentionSpec {
     AttentionSpec::causal(num_kv_heads * group, num_kv_heads, head_dim)
 }
 
-const TYPES: [KvType; 3] = [KvType::F32, KvType::F16, KvType::Q8_0];
+const TYPES: [KvType; 5] = KvType::ALL;
 
 #[test]
 fn every_head_size_and_group_matches_the_definition() {
     for isa in Isa::available() {
         for (i, head_dim) in [16, 32, 64, 80, 96, 112, 128, 192, 256, 576].into_iter().enumerate() {
             for group in [1, 2, 3, 4, 5, 6, 7, 8] {
-                let kv_type = TYPES[(i + group) % 3];
+                let kv_type = TYPES[(i + group) % 5];
                 let kv_type = if head_dim % 32 != 0 && kv_type == KvType::Q8_0 { KvType::F16 } else { kv_type };
                 let block_size = if group % 2 == 0 { 16 } else { 32 };
                 let mut world = World::new(spec(2, group, head_dim), kv_type, block_size, &[1, 67, 15], false);
@@ -195,7 +195,7 @@ fn masks_caps_sinks_and_value_widths_match_the_definition() {
                 {
                     // Types take turns; block sizes and masks meet all of them.
                     turn += 1;
-                    let kv_type = TYPES[turn % 3];
+                    let kv_type = TYPES[turn % 5];
                     let mut s = spec(2, 3, 64);
                     s.value_dim = [64, 32, 96, 64][n];
                     (s.window, s.softcap, s.causal) = (window, softcap, causal);

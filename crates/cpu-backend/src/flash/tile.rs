@@ -275,7 +275,7 @@ impl Context<'_> {
             for (g, group) in groups.take(part.to.div_ceil(LANES)).skip(part.from / LANES) {
                 let room = self.tile.add(g * depth * LANES);
                 match self.layer.kv_type {
-                    _ if !self.aligned() => {
+                    _ if !self.aligned() || self.layer.one_by_one() => {
                         for j in (g * LANES).max(part.from)..((g + 1) * LANES).min(part.to) {
                             let (block, offset) = self.slot(part.start + j);
                             let group = self.layer.keys(block, self.head, offset / GROUP);
@@ -303,7 +303,7 @@ impl Context<'_> {
             for (g, group) in groups.take(part.to.div_ceil(LANES)).skip(part.from / LANES) {
                 let room = self.tile.add(g * LANES * pitch);
                 match self.layer.kv_type {
-                    _ if !self.aligned() => {
+                    _ if !self.aligned() || self.layer.one_by_one() => {
                         for j in (g * LANES).max(part.from)..((g + 1) * LANES).min(part.to) {
                             let (block, offset) = self.slot(part.start + j);
                             let group = self.layer.values(block, self.head, offset / GROUP);

@@ -5,6 +5,7 @@ use rocmforge_program::CacheLayer;
 use rocmforge_program::backend::{CacheSpec, KvType};
 
 use super::memory::Memory;
+use super::small::{from_bf16, from_e4m3, to_bf16, to_e4m3};
 use super::{GROUP, KvError, too_large};
 use crate::elementwise::Isa;
 use crate::elementwise::lanes::{Kernel, LANES, Lanes};
@@ -113,6 +114,11 @@ impl Layer {
         isa.run(Put { kv_type: self.kv_type, pitch: self.pitch, keys, values, lane, k, v });
     }
 
+    /// Whether no vector instruction expands the type, so that numbers are read one by one.
+    pub fn one_by_one(&self) -> bool {
+        matches!(self.kv_type, KvType::Bf16 | KvType::F8E4M3)
+    }
+
     /// One key of a group as numbers, `stride` apart.
     ///
     /// # Safety
@@ -125,6 +131,8 @@ impl Layer {
                 let x = match self.kv_type {
                     KvType::F32 => group.cast::<f32>().add(i * GROUP + lane).read_unaligned(),
                     KvType::F16 => half(group, i * GROUP + lane),
+                    KvType::Bf16 => from_bf16(group.cast::<u16>().add(i * GROUP + lane).read_unaligned()),
+                    KvType::F8E4M3 => from_e4m3(group.add(i * GROUP + lane).read()),
                     KvType::Q8_0 => {
                         let byte = group.add(scales + i * GROUP + lane).cast::<i8>().read();
                         f32::from(byte) * half(group, i / QUANT * GROUP + lane)
@@ -148,6 +156,8 @@ impl Layer {
                 let x = match self.kv_type {
                     KvType::F32 => group.cast::<f32>().add(at).read_unaligned(),
                     KvType::F16 => half(group, at),
+                    KvType::Bf16 => from_bf16(group.cast::<u16>().add(at).read_unaligned()),
+                    KvType::F8E4M3 => from_e4m3(group.add(at).read()),
                     KvType::Q8_0 => {
                         let byte = group.add(per_token * GROUP * 2 + at).cast::<i8>().read();
                         f32::from(byte) * half(group, lane * per_token + i / QUANT)
@@ -185,8 +195,10 @@ impl Kernel for Put<'_> {
         // SAFETY: `Layer::put` gave two whole groups, a lane below 16 and heads of the layer's widths.
         unsafe {
             match self.kv_type {
-                KvType::F32 => self.floats(),
+                KvType::F32 => self.each(|x| x),
                 KvType::F16 => self.halves::<L>(),
+                KvType::Bf16 => self.each(to_bf16),
+                KvType::F8E4M3 => self.each(to_e4m3),
                 KvType::Q8_0 => self.bytes(),
             }
         }
@@ -195,16 +207,16 @@ impl Kernel for Put<'_> {
 
 impl Put<'_> {
     #[inline(always)]
-    unsafe fn floats(&self) {
-        // SAFETY: as in `run`.
+    unsafe fn each<T>(&self, convert: impl Fn(f32) -> T) {
+        // SAFETY: as in `run`; elements are as wide as `T`.
         unsafe {
-            let keys = self.keys.cast::<f32>().add(self.lane);
+            let keys = self.keys.cast::<T>().add(self.lane);
             for (i, &x) in self.k.iter().enumerate() {
-                keys.add(i * GROUP).write_unaligned(x);
+                keys.add(i * GROUP).write_unaligned(convert(x));
             }
-            let values = self.values.cast::<f32>().add(self.lane * self.pitch);
+            let values = self.values.cast::<T>().add(self.lane * self.pitch);
             for i in 0..self.pitch {
-                values.add(i).write_unaligned(self.v.get(i).copied().unwrap_or(0.0));
+                values.add(i).write_unaligned(convert(self.v.get(i).copied().unwrap_or(0.0)));
             }
         }
     }
