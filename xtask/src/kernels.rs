@@ -11,7 +11,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
@@ -35,7 +35,8 @@ pub struct KernelArgs {
     /// Only modules of this name; `*` stands for any text
     #[arg(long, value_name = "PATTERN")]
     module: Vec<String>,
-    /// Write docs/kernels.md (with --module: print the modules' kernels instead), and fail on spills in hot modules
+    /// Fail on spills in hot modules, and write docs/kernels.md; with --module print the modules' kernels instead, with
+    /// some targets print the page instead
     #[arg(long)]
     report: bool,
 }
@@ -57,12 +58,14 @@ pub fn run(args: &KernelArgs) -> Result<()> {
     if !args.report {
         return Ok(());
     }
-    if args.module.is_empty() {
+    if !args.module.is_empty() {
+        print!("{}", report::kernel_list(&results));
+    } else if TARGETS.iter().all(|target| results.contains_key(*target)) {
         let path = process::root().join("docs/kernels.md");
         fs::write(&path, report::markdown(&compiler.version, &results))?;
         eprintln!("wrote {}", path.display());
     } else {
-        print!("{}", report::kernel_list(&results));
+        print!("{}", report::markdown(&compiler.version, &results));
     }
     no_spills(&results)
 }
@@ -101,6 +104,7 @@ fn build_all(
     let next = AtomicUsize::new(0);
     let results = Mutex::new(BTreeMap::<(usize, usize), Built>::new());
     let failed = Mutex::new(BTreeMap::<usize, String>::new());
+    let told = Mutex::new(start);
     let work = || {
         loop {
             let at = next.fetch_add(1, Ordering::Relaxed);
@@ -110,7 +114,10 @@ fn build_all(
                 continue;
             }
             match compiler.build(module, &archs[a]).and_then(|built| has_its_kernels(module, built)) {
-                Ok(built) => drop(lock(&results).insert((m, a), built)),
+                Ok(built) => {
+                    lock(&results).insert((m, a), built);
+                    tell(&told, at + 1, wanted.len() * archs.len());
+                }
                 Err(error) => {
                     eprintln!("{} for {}:\n{error:#}\n", module.name, archs[a]);
                     lock(&failed).insert(m, module.name.clone());
@@ -130,6 +137,15 @@ fn build_all(
         by_arch.entry(archs[a].clone()).or_default().push((wanted[m], built));
     }
     Ok(by_arch)
+}
+
+/// Says now and then how far it is.
+fn tell(told: &Mutex<Instant>, done: usize, all: usize) {
+    let mut told = lock(told);
+    if told.elapsed() >= Duration::from_secs(10) {
+        eprintln!("  {done} of {all}");
+        *told = Instant::now();
+    }
 }
 
 /// A lock that a panic cannot take away: what it guards is only inserted into.

@@ -123,8 +123,8 @@ fn command(prefix: &[String], program: &str) -> Command {
 
 /// The lines of `hipcc --version` that tell one compiler from another.
 fn version(text: &str) -> String {
-    let told = text.lines().map(str::trim).filter(|line| line.contains("version"));
-    told.collect::<Vec<_>>().join("; ")
+    let told = text.lines().map(str::trim).filter(|line| line.contains(" version"));
+    told.map(|line| line.replace(" version:", "").replace(" version", "")).collect::<Vec<_>>().join(", ")
 }
 
 fn cache_folder() -> PathBuf {
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn a_compiler_is_known_by_its_versions() {
         let text = "HIP version: 6.4.43484-9999\nDebian clang version 21.1.8 (14)\nTarget: x86_64-pc-linux-gnu\n";
-        assert_eq!(version(text), "HIP version: 6.4.43484-9999; Debian clang version 21.1.8 (14)");
+        assert_eq!(version(text), "HIP 6.4.43484-9999, Debian clang 21.1.8 (14)");
     }
 
     #[test]
