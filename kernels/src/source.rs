@@ -58,18 +58,28 @@ pub(crate) enum Include<'a> {
     Macro(&'a str),
 }
 
-/// The includes of a text, whatever `#if` they stand in.
+/// The includes of a text, whatever `#if` they stand in, but for those between `#if defined(RF_HOST)` and the line that
+/// ends this branch: no compiler for a device reads them.
 pub(crate) fn includes(text: &str) -> impl Iterator<Item = Include<'_>> {
-    text.lines().filter_map(|line| {
-        let rest = line.trim_start().strip_prefix('#')?.trim_start().strip_prefix("include")?.trim();
-        if let Some(name) = rest.strip_prefix('"') {
-            return Some(Include::Ours(name.split('"').next().unwrap_or_default()));
+    let mut host_only = false;
+    text.lines().filter_map(move |line| {
+        let directive = line.trim_start().strip_prefix('#')?.trim_start();
+        if directive.starts_with("if") || directive.starts_with("el") || directive.starts_with("endif") {
+            host_only = directive.trim_end() == "if defined(RF_HOST)";
         }
-        if let Some(name) = rest.strip_prefix('<') {
-            return Some(Include::System(name.split('>').next().unwrap_or_default()));
-        }
-        rest.split_whitespace().next().map(Include::Macro)
+        if host_only { None } else { include(directive) }
     })
+}
+
+fn include(directive: &str) -> Option<Include<'_>> {
+    let rest = directive.strip_prefix("include")?.trim();
+    if let Some(name) = rest.strip_prefix('"') {
+        return Some(Include::Ours(name.split('"').next().unwrap_or_default()));
+    }
+    if let Some(name) = rest.strip_prefix('<') {
+        return Some(Include::System(name.split('>').next().unwrap_or_default()));
+    }
+    rest.split_whitespace().next().map(Include::Macro)
 }
 
 /// Finds a file the way the compiler does: beside the file that includes it, then in `include/`.
@@ -147,6 +157,12 @@ mod tests {
     #[test]
     fn a_macro_that_no_define_names_is_left_to_the_compiler() {
         assert_eq!(closure(FILES, "norm/norm.hip", &[]).files.len(), 4);
+    }
+
+    #[test]
+    fn what_only_the_host_includes_is_left_out() {
+        let text = "#if defined(RF_HOST)\n#include <cmath>\n#elif X\n#include \"amd.h\"\n#endif\n#include \"a.h\"\n";
+        assert_eq!(includes(text).collect::<Vec<_>>(), [Include::Ours("amd.h"), Include::Ours("a.h")]);
     }
 
     #[test]

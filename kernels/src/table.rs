@@ -102,7 +102,7 @@ impl Module {
         sources().iter().find(|s| s.path == self.file)
     }
 
-    /// All files the module is made of: its source, then the headers it includes directly or through others.
+    /// All files the module is made of on a device: its source, then the headers it includes directly or through others.
     pub fn files(&self) -> Vec<&'static Source> {
         self.closure().files
     }

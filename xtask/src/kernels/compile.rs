@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
-use rocmforge_kernels::{Hasher, Module, Source};
+use rocmforge_kernels::{Hasher, Module, source_hash, sources};
 use serde::{Deserialize, Serialize};
 
 use super::disasm;
@@ -43,6 +43,8 @@ pub struct Compiler {
     /// How the compiler describes itself.
     pub version: String,
     cache: PathBuf,
+    /// Holds the folder `kernels` as this program knows it.
+    sources: PathBuf,
 }
 
 impl Compiler {
@@ -57,7 +59,9 @@ impl Compiler {
         ensure!(output.status.success(), "`{hipcc} --version`: {}", String::from_utf8_lossy(&output.stderr).trim());
         let llvm = text.lines().find_map(|line| line.strip_prefix("InstalledDir: "));
         let objdump = llvm.map_or("llvm-objdump".to_owned(), |folder| format!("{}/llvm-objdump", folder.trim()));
-        Ok(Self { prefix, hipcc, objdump, version: version(&text), cache: cache_folder() })
+        let cache = cache_folder();
+        let sources = write_sources(&cache)?;
+        Ok(Self { prefix, hipcc, objdump, version: version(&text), cache, sources })
     }
 
     /// The code object of a module, compiled now or earlier from the same text.
@@ -66,12 +70,10 @@ impl Compiler {
         if let Some(built) = self.kept(&path) {
             return Ok(built);
         }
-        same_on_disk(module)?;
         fs::create_dir_all(path.parent().unwrap_or(&self.cache))?;
         // Another task may be at the same module.
         let new = path.with_extension(format!("{}.new", std::process::id()));
         self.compile(module, arch, &new)?;
-        same_on_disk(module)?;
         let object = fs::read(&new)?;
         let mut kernels = object::kernels(&object)?;
         disasm::count(&self.disassemble(&new)?, &mut kernels);
@@ -98,6 +100,7 @@ impl Compiler {
 
     fn compile(&self, module: &Module, arch: &str, to: &Path) -> Result<()> {
         let mut compile = command(&self.prefix, &self.hipcc);
+        compile.current_dir(&self.sources);
         compile.args(OUTPUT).args(WARNINGS).args(module.options()).arg(format!("--offload-arch={arch}"));
         compile.arg(format!("kernels/{}", module.file)).arg("-o").arg(to);
         let output = compile.output().with_context(|| format!("cannot start {}", self.hipcc))?;
@@ -132,13 +135,30 @@ fn cache_folder() -> PathBuf {
     process::root().join(target).join("kernels")
 }
 
-/// Digests come from the texts inside this program, and the compiler reads those on the disk: they have to agree.
-fn same_on_disk(module: &Module) -> Result<()> {
-    let kernels = process::root().join("kernels");
-    let differs = |s: &&Source| fs::read_to_string(kernels.join(s.path)).ok().as_deref() != Some(s.text);
-    match module.files().into_iter().find(differs) {
-        Some(source) => bail!("kernels/{} has changed since this task was built; run it again", source.path),
-        None => Ok(()),
+/// Writes the texts inside this program to a folder of their own. The compiler reads these and not the ones in the
+/// workspace, which may have changed since: what is compiled is what the digests are of.
+fn write_sources(cache: &Path) -> Result<PathBuf> {
+    let folder = cache.join("sources").join(&source_hash().to_string()[..16]);
+    for source in sources() {
+        let path = folder.join("kernels").join(source.path);
+        if fs::read_to_string(&path).ok().as_deref() != Some(source.text) {
+            fs::create_dir_all(path.parent().unwrap_or(&folder))?;
+            fs::write(&path, source.text)?;
+        }
+    }
+    forget_unused(&cache.join("sources"));
+    Ok(folder)
+}
+
+/// Removes folders of a day ago; younger ones may belong to a task that runs now.
+fn forget_unused(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let written = entry.metadata().and_then(|about| about.modified());
+        if written.is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 24 * 3600)) {
+            // One that stays costs a little room.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
