@@ -58,6 +58,8 @@ RF_INLINE void wave_barrier() {
 }
 // Makes this workgroup's writes visible to the device; used before an atomic that says so.
 RF_INLINE void device_fence() { __builtin_amdgcn_fence(__ATOMIC_SEQ_CST, "agent"); }
+// Keeps the compiler from moving loads and stores across; no instruction.
+RF_INLINE void order_memory() { asm volatile("" ::: "memory"); }
 
 // ---- between lanes -------------------------------------------------------------------------------------------------
 RF_INLINE u32 shfl(u32 v, u32 from) {

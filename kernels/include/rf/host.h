@@ -56,6 +56,7 @@ RF_INLINE u32 wave_in_block() { return thread_id() / WAVE; }
 RF_INLINE void barrier() { rf_host::wait_for(rf_host::BLOCK_BARRIER); }
 RF_INLINE void wave_barrier() { rf_host::wait_for(rf_host::WAVE_BARRIER); }
 RF_INLINE void device_fence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+RF_INLINE void order_memory() {}
 
 // ---- between lanes -------------------------------------------------------------------------------------------------
 // What every lane of the wave published in one exchange; good until this lane's next one but one.

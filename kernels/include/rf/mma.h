@@ -8,7 +8,11 @@
 // gfx12      v_wmma_f32_16x16x16 (wave32)         row lane%16, k 8(lane/16)+ row i + 8(lane/16), column lane%16
 // gfx90a, 94 v_mfma_f32_16x16x16 (wave64)         row lane%16, k 4(lane/16)+ row i + 4(lane/16), column lane%16
 // NVIDIA     mma.sync.m16n8k16, twice             ldmatrix order             row lane/4 (+8), column 2(lane%4) + i%2 (+8)
-// others     fused multiply-adds over exchanges   as gfx12 / gfx9            as gfx12 / gfx9
+// others     dot products of two, or FMA          whole rows, see below       rows lane/8 + WAVE/8 i, column lane%8 (+8)
+//
+// FragC::settle() keeps the products so far before what follows: clang moves WMMA behind barriers and branches and keeps
+// all inputs in registers for it.
+// FragC::ROW_LANES neighbouring lanes (an aligned group) hold the same rows of C, and together all columns of them.
 #pragma once
 
 #include "rf/platform.h"
@@ -33,6 +37,7 @@ template <class T> struct FragB { u32 r[4]; };
 
 struct FragC {
     static constexpr int COUNT = 8;
+    static constexpr int ROW_LANES = 4;
     float v[COUNT];
     RF_INLINE void zero() {
         RF_UNROLL for (int i = 0; i < COUNT; ++i) v[i] = 0.0f;
@@ -42,6 +47,7 @@ struct FragC {
     template <class F> RF_INLINE void each(F&& f) {
         RF_UNROLL for (int i = 0; i < COUNT; ++i) f(row(i), col(i), v[i]);
     }
+    RF_INLINE void settle() {}
 };
 
 // Four 8×8 matrices; lane l names row l%8 of matrix l/8.
@@ -76,7 +82,7 @@ RF_INLINE void mma(FragC& c, const FragA<bhalf>& a, const FragB<bhalf>& b) {
 }
 #undef RF_MMA_16816
 
-#else
+#elif RF_HAS_MMA
 
 // Lanes 0-15, 16-31, … hold the same rows; each such group ("part") has its own slice of k, except on gfx11, whose
 // instruction wants the whole row in both parts.
@@ -87,12 +93,21 @@ constexpr int MMA_K = 16;
 constexpr int MMA_K = 16 / MMA_PARTS;
 #endif
 
+using f32v4 = float __attribute__((ext_vector_type(4)));
+using f32v8 = float __attribute__((ext_vector_type(8)));
+#if defined(__GFX9__)
+using MmaSums = f32v4;
+#else
+using MmaSums = f32v8;
+#endif
+
 template <class T> struct alignas(MMA_K * 2 < 16 ? MMA_K * 2 : 16) MmaSlice { T v[MMA_K]; };
 template <class T> struct FragA : MmaSlice<T> {};
 template <class T> struct FragB : MmaSlice<T> {};
 
 struct FragC {
     static constexpr int COUNT = 16 / MMA_PARTS;
+    static constexpr int ROW_LANES = 16;
     float v[COUNT];
     RF_INLINE void zero() {
         RF_UNROLL for (int i = 0; i < COUNT; ++i) v[i] = 0.0f;
@@ -109,6 +124,13 @@ struct FragC {
     template <class F> RF_INLINE void each(F&& f) {
         RF_UNROLL for (int i = 0; i < COUNT; ++i) f(row(i), col(i), v[i]);
     }
+    RF_INLINE void settle() {
+#if !defined(__GFX9__)
+        MmaSums sums = __builtin_bit_cast(MmaSums, v);
+        asm volatile("" : "+v"(sums));
+        __builtin_memcpy(v, &sums, sizeof(v));
+#endif
+    }
 };
 
 template <class T> RF_INLINE void load_slice(MmaSlice<T>& slice, const T* lds, int stride) {
@@ -119,16 +141,12 @@ template <class T> RF_INLINE void load_slice(MmaSlice<T>& slice, const T* lds, i
 template <class T> RF_INLINE void load_a(FragA<T>& a, const T* lds, int stride) { load_slice(a, lds, stride); }
 template <class T> RF_INLINE void load_b(FragB<T>& b, const T* lds, int stride) { load_slice(b, lds, stride); }
 
-#if RF_HAS_MMA
-
 using f16v4 = _Float16 __attribute__((ext_vector_type(4)));
 using f16v8 = _Float16 __attribute__((ext_vector_type(8)));
 using f16v16 = _Float16 __attribute__((ext_vector_type(16)));
 using i16v4 = i16 __attribute__((ext_vector_type(4)));
 using i16v8 = i16 __attribute__((ext_vector_type(8)));
 using i16v16 = i16 __attribute__((ext_vector_type(16)));
-using f32v4 = float __attribute__((ext_vector_type(4)));
-using f32v8 = float __attribute__((ext_vector_type(8)));
 
 template <class V, class T> RF_INLINE V vector_of(const MmaSlice<T>& s) {
     static_assert(sizeof(V) == sizeof(s.v), "a fragment is one vector");
@@ -142,7 +160,6 @@ RF_INLINE f32v8 mma_native(const FragA<half>& a, const FragB<half>& b, f32v8 c) 
 RF_INLINE f32v8 mma_native(const FragA<bhalf>& a, const FragB<bhalf>& b, f32v8 c) {
     return __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(vector_of<i16v16>(a), vector_of<i16v16>(b), c);
 }
-using MmaSums = f32v8;
 #elif defined(__GFX12__)
 RF_INLINE f32v8 mma_native(const FragA<half>& a, const FragB<half>& b, f32v8 c) {
     return __builtin_amdgcn_wmma_f32_16x16x16_f16_w32_gfx12(vector_of<f16v8>(a), vector_of<f16v8>(b), c);
@@ -150,7 +167,6 @@ RF_INLINE f32v8 mma_native(const FragA<half>& a, const FragB<half>& b, f32v8 c) 
 RF_INLINE f32v8 mma_native(const FragA<bhalf>& a, const FragB<bhalf>& b, f32v8 c) {
     return __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12(vector_of<i16v8>(a), vector_of<i16v8>(b), c);
 }
-using MmaSums = f32v8;
 #else
 RF_INLINE f32v4 mma_native(const FragA<half>& a, const FragB<half>& b, f32v4 c) {
     return __builtin_amdgcn_mfma_f32_16x16x16f16(vector_of<f16v4>(a), vector_of<f16v4>(b), c, 0, 0, 0);
@@ -158,7 +174,6 @@ RF_INLINE f32v4 mma_native(const FragA<half>& a, const FragB<half>& b, f32v4 c) 
 RF_INLINE f32v4 mma_native(const FragA<bhalf>& a, const FragB<bhalf>& b, f32v4 c) {
     return __builtin_amdgcn_mfma_f32_16x16x16bf16_1k(vector_of<i16v4>(a), vector_of<i16v4>(b), c, 0, 0, 0);
 }
-using MmaSums = f32v4;
 #endif
 
 template <class T> RF_INLINE void mma(FragC& c, const FragA<T>& a, const FragB<T>& b) {
@@ -167,47 +182,74 @@ template <class T> RF_INLINE void mma(FragC& c, const FragA<T>& a, const FragB<T
     __builtin_memcpy(c.v, &sums, sizeof(c.v));
 }
 
-#elif defined(RF_HOST)
-
-// On a CPU every lane shows its slices to the wave in one exchange and computes its own elements of C.
-template <class T> inline void mma(FragC& c, const FragA<T>& a, const FragB<T>& b) {
-    struct Both { MmaSlice<T> a, b; };
-    const Published<Both> all = host_exchange(Both{a, b});
-    const u32 column = lane() % 16;
-    const u32 first_row = lane() / 16 * FragC::COUNT;
-    for (u32 part = 0; part < MMA_PARTS; ++part) {
-        const MmaSlice<T> from_b = all.from(part * 16 + column).b;
-        for (int i = 0; i < FragC::COUNT; ++i) {
-            const MmaSlice<T> from_a = all.from(part * 16 + first_row + static_cast<u32>(i)).a;
-            for (int k = 0; k < MMA_K; ++k) c.v[i] = fma_(to_f32(from_a.v[k]), to_f32(from_b.v[k]), c.v[i]);
-        }
-    }
-}
-
 #else
 
-// No matrix unit: every lane computes its own elements of C from the slices of the lanes that hold them, two numbers
-// an exchange.
+// No matrix unit: a wave is 8 lanes wide, and each lane keeps whole rows of A and B, all 16 k, so that nothing is
+// exchanged between lanes. LDS are read in groups of equal addresses, of rows that lie in different banks.
+constexpr int MMA_HIGH = WAVE / 8;          // distance of a lane's rows of A
+constexpr int MMA_ROWS = 16 / MMA_HIGH;     // rows of A that a lane has
+template <class T> struct FragA { u32 r[MMA_ROWS][8]; };
+template <class T> struct FragB { u32 r[2][8]; };
+
+struct FragC {
+    static constexpr int COUNT = MMA_ROWS * 2;
+    static constexpr int ROW_LANES = 8;
+    float v[COUNT];
+    RF_INLINE void zero() {
+        RF_UNROLL for (int i = 0; i < COUNT; ++i) v[i] = 0.0f;
+    }
+    RF_INLINE static int row(int i) { return static_cast<int>(lane() / 8) + i / 2 * MMA_HIGH; }
+    RF_INLINE static int col(int i) { return static_cast<int>(lane() % 8) + i % 2 * 8; }
+    template <class F> RF_INLINE void each(F&& f) {
+        RF_UNROLL for (int i = 0; i < COUNT; ++i) f(row(i), col(i), v[i]);
+    }
+    RF_INLINE void settle() {}
+};
+
+RF_INLINE void load_row(u32 (&r)[8], const void* lds) {
+    const u32x4* from = static_cast<const u32x4*>(lds);
+    const u32x4 low = from[0], high = from[1];
+    r[0] = low.x, r[1] = low.y, r[2] = low.z, r[3] = low.w;
+    r[4] = high.x, r[5] = high.y, r[6] = high.z, r[7] = high.w;
+}
+template <class T> RF_INLINE void load_a(FragA<T>& a, const T* lds, int stride) {
+    const int first = static_cast<int>(lane() / 8);
+    RF_UNROLL for (int i = 0; i < MMA_ROWS; ++i) load_row(a.r[i], lds + (first + i * MMA_HIGH) * stride);
+}
+template <class T> RF_INLINE void load_b(FragB<T>& b, const T* lds, int stride) {
+    const int first = static_cast<int>(lane() % 8);
+    RF_UNROLL for (int j = 0; j < 2; ++j) load_row(b.r[j], lds + (first + j * 8) * stride);
+}
+
+// c + a.low * b.low + a.high * b.high
+RF_INLINE float dot2(half, u32 a, u32 b, float c) {
+#if RF_AMD && defined(__GFX10__)
+    using f16v2 = _Float16 __attribute__((ext_vector_type(2)));
+    return __builtin_amdgcn_fdot2(__builtin_bit_cast(f16v2, a), __builtin_bit_cast(f16v2, b), c, false);
+#else
+    float a0, a1, b0, b1;
+    unpack_half2(a, a0, a1);
+    unpack_half2(b, b0, b1);
+    return fma_(a1, b1, fma_(a0, b0, c));
+#endif
+}
+RF_INLINE float dot2(bhalf, u32 a, u32 b, float c) {
+    c = fma_(bits_f32(a << 16), bits_f32(b << 16), c);
+    return fma_(bits_f32(a & 0xffff0000u), bits_f32(b & 0xffff0000u), c);
+}
+
 template <class T> RF_INLINE void mma(FragC& c, const FragA<T>& a, const FragB<T>& b) {
-    const u32 column = lane() % 16;
-    const u32 first_row = lane() / 16 * FragC::COUNT;
-    RF_UNROLL for (int part = 0; part < MMA_PARTS; ++part) {
-        RF_UNROLL for (int k = 0; k < MMA_K; k += 2) {
-            const u32 pair_a = static_cast<u32>(a.v[k].bits) | static_cast<u32>(a.v[k + 1].bits) << 16;
-            const u32 pair_b = static_cast<u32>(b.v[k].bits) | static_cast<u32>(b.v[k + 1].bits) << 16;
-            const u32 from_b = shfl(pair_b, static_cast<u32>(part) * 16 + column);
-            const float b0 = to_f32(T{static_cast<u16>(from_b & 0xffffu)});
-            const float b1 = to_f32(T{static_cast<u16>(from_b >> 16)});
-            RF_UNROLL for (int i = 0; i < FragC::COUNT; ++i) {
-                const u32 from_a = shfl(pair_a, static_cast<u32>(part) * 16 + first_row + static_cast<u32>(i));
-                c.v[i] = fma_(to_f32(T{static_cast<u16>(from_a & 0xffffu)}), b0, c.v[i]);
-                c.v[i] = fma_(to_f32(T{static_cast<u16>(from_a >> 16)}), b1, c.v[i]);
-            }
+#if defined(RF_HOST)
+    // A matrix unit needs every lane of the wave; here this finds out whether they came.
+    wave_barrier();
+#endif
+    RF_UNROLL for (int i = 0; i < MMA_ROWS; ++i) {
+        RF_UNROLL for (int j = 0; j < 2; ++j) {
+            RF_UNROLL for (int k = 0; k < 8; ++k) c.v[i * 2 + j] = dot2(T{}, a.r[i][k], b.r[j][k], c.v[i * 2 + j]);
         }
     }
 }
 
-#endif
 #endif
 
 }  // namespace rf

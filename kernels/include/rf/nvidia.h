@@ -24,6 +24,7 @@ RF_INLINE u32 wave_in_block() { return threadIdx.x / WAVE; }
 RF_INLINE void barrier() { __syncthreads(); }
 RF_INLINE void wave_barrier() { __syncwarp(); }
 RF_INLINE void device_fence() { __threadfence(); }
+RF_INLINE void order_memory() {}
 
 // ---- between lanes -------------------------------------------------------------------------------------------------
 template <class T> RF_INLINE T shfl(T v, u32 from) { return __shfl_sync(ALL_LANES, v, static_cast<int>(from)); }
