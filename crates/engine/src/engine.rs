@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use rocmforge_kv_cache::{BlockPool, Sequence};
 use rocmforge_program::Program;
-use rocmforge_program::backend::{Backend, CacheId, DeviceInfo, ModelId, StepInput, StepLimits, StepSequence};
-use rocmforge_sampler::{Sampled, Sampler};
+use rocmforge_program::backend::{
+    Backend, CacheId, DeviceInfo, ModelId, RowSampling, SampledToken, StepInput, StepLimits, StepSequence,
+};
+use rocmforge_sampler::{Sampled, Sampler, SamplingParams};
 use rocmforge_tokenizer::{Detokenizer, TokenId, Tokenizer};
 
 use crate::stop::StopMatcher;
@@ -186,12 +188,16 @@ impl Engine {
         let ticket = self.backend.submit(self.model, self.cache, &step)?;
         let output = self.backend.wait(ticket)?;
         let mut logits = output.logits.chunks_exact(self.program.vocab_size);
+        let mut on_device = output.sampled.into_iter();
         for (running, count) in self.running.iter_mut().zip(planned) {
             let from = running.sequence.len();
             self.pool.commit(&mut running.sequence, &running.tokens[from..from + count])?;
             if count > 0 && running.sequence.len() == running.tokens.len() {
-                let row = logits.next().unwrap_or_default();
-                advance(running, row, on_event);
+                let sampled = match on_device.next().flatten() {
+                    Some(token) => accept(&mut running.sampler, token),
+                    None => running.sampler.sample(logits.next().unwrap_or_default()).map_err(|e| e.to_string()),
+                };
+                advance(running, sampled, on_event);
             }
         }
         self.retire(on_event)
@@ -305,6 +311,7 @@ impl Engine {
             step.tokens.extend_from_slice(&running.tokens[from..from + count]);
             if from + count == running.tokens.len() {
                 step.wanted.push(step.tokens.len() as u32 - 1);
+                step.sampling.push(row_sampling(&running.sampler).filter(|how| self.backend.can_sample(how)));
             }
             step.sequences.push(StepSequence {
                 num_tokens: count,
@@ -348,12 +355,47 @@ fn end_tokens(tokenizer: &Tokenizer, which: EndTokens) -> Vec<TokenId> {
     }
 }
 
-/// Samples the next token of a sequence from its logits and decides whether it goes on.
-fn advance(running: &mut Running, logits: &[f32], on_event: &mut dyn FnMut(Event)) {
-    let Sampled { token, logprob, top } = match running.sampler.sample(logits) {
+/// How a device chooses the sampler's next token; `None` when that takes more than a [`RowSampling`] can say.
+fn row_sampling(sampler: &Sampler) -> Option<RowSampling> {
+    let params = sampler.params();
+    let neutral = SamplingParams::default();
+    let is_plain = params.mirostat.is_none()
+        && params.dry.is_none()
+        && params.allowed_tokens.is_none()
+        && params.dynatemp_range == neutral.dynatemp_range
+        && params.typical_p == neutral.typical_p
+        && params.top_n_sigma <= neutral.top_n_sigma
+        && params.xtc_probability == neutral.xtc_probability
+        && params.min_keep <= neutral.min_keep
+        && params.logprobs.unwrap_or(0) == 0;
+    is_plain.then(|| RowSampling {
+        temperature: params.temperature,
+        top_k: params.top_k,
+        top_p: params.top_p,
+        min_p: params.min_p,
+        repetition_penalty: params.repetition_penalty,
+        presence_penalty: params.presence_penalty,
+        frequency_penalty: params.frequency_penalty,
+        seen: sampler.penalized_tokens().collect(),
+        logit_bias: params.logit_bias.clone(),
+        seed: sampler.seed(),
+        position: sampler.position(),
+    })
+}
+
+/// Takes note of a token that the device chose.
+fn accept(sampler: &mut Sampler, chosen: SampledToken) -> Result<Sampled, String> {
+    let token = chosen.token.ok_or("the logits hold a value that is not a number")?;
+    sampler.accept_generated(&[token]);
+    Ok(Sampled { token, logprob: chosen.logprob, top: Vec::new() })
+}
+
+/// Appends the next token of a sequence and decides whether it goes on.
+fn advance(running: &mut Running, sampled: Result<Sampled, String>, on_event: &mut dyn FnMut(Event)) {
+    let Sampled { token, logprob, top } = match sampled {
         Ok(sampled) => sampled,
         Err(error) => {
-            running.finished = Some(FinishReason::Error(error.to_string()));
+            running.finished = Some(FinishReason::Error(error));
             return;
         }
     };

@@ -62,6 +62,16 @@ pub enum EngineError {
     /// The backend fails.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The KV cache of that context is larger than what is left of the device's memory.
+    #[error(
+        "a context of {context} tokens does not fit on the device beside the model, {fits} do: ask for less (--ctx-size), or keep the cache in fewer bits (--kv-type q8_0)"
+    )]
+    ContextTooLong {
+        /// Tokens asked for.
+        context: usize,
+        /// Tokens that fit.
+        fits: usize,
+    },
     /// The cache's bookkeeping fails.
     #[error(transparent)]
     KvCache(#[from] KvCacheError),

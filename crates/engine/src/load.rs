@@ -15,7 +15,8 @@ use crate::{ChatFormat, Engine, EngineError, ModelFile};
 pub struct EngineOptions {
     /// Threads of the CPU backend.
     pub threads: usize,
-    /// Tokens a sequence may have; `None`: the model's context, but at most 4,096.
+    /// Tokens a sequence may have; `None`: the model's context, but at most 4,096, or on a device with memory of its
+    /// own 32,768 or what fits.
     pub context_length: Option<usize>,
     /// Element type of the KV cache.
     pub kv_type: KvType,
@@ -31,6 +32,9 @@ pub struct EngineOptions {
 
 /// Context of an engine that was not told one.
 const DEFAULT_CONTEXT: usize = 4096;
+
+/// The same on a device that knows how much fits beside the weights.
+const DEFAULT_DEVICE_CONTEXT: usize = 32_768;
 
 impl Default for EngineOptions {
     fn default() -> Self {
@@ -70,6 +74,23 @@ impl EngineOptions {
     }
 }
 
+impl EngineOptions {
+    /// The context: what was asked for, or as much as the model was made for and a device with room for `capacity`
+    /// blocks can hold.
+    fn fit_context(&self, trained: usize, capacity: Option<usize>) -> Result<usize, EngineError> {
+        let Some(blocks) = capacity else {
+            return Ok(self.context_length.unwrap_or_else(|| trained.min(DEFAULT_CONTEXT)));
+        };
+        let fits = blocks / self.max_sequences * self.block_size;
+        match self.context_length {
+            Some(context) if context > fits => Err(EngineError::ContextTooLong { context, fits }),
+            Some(context) => Ok(context),
+            None if fits == 0 => Err(EngineError::ContextTooLong { context: self.block_size, fits }),
+            None => Ok(trained.min(DEFAULT_DEVICE_CONTEXT).min(fits)),
+        }
+    }
+}
+
 impl Engine {
     /// Loads a model onto the CPU.
     ///
@@ -94,7 +115,6 @@ impl Engine {
         let program = rocmforge_model::build(file.gguf(), &BuildOptions { context_length: options.context_length })?;
         let tokenizer = Arc::new(Tokenizer::from_gguf(file.gguf().metadata())?);
         let chat = ChatFormat::of(file.gguf().metadata(), &tokenizer)?;
-        let context = options.context_length.unwrap_or_else(|| program.context_length.min(DEFAULT_CONTEXT));
         let max_sequences = options.max_sequences;
         let limits = StepLimits {
             max_tokens: options.tokens_per_step.max(max_sequences),
@@ -103,10 +123,29 @@ impl Engine {
         };
         let model = backend.load(&program, file.clone(), limits)?;
         file.check_unchanged()?;
+        let capacity = backend.cache_capacity(model, options.block_size, options.kv_type)?;
+        let context = options.fit_context(program.context_length, capacity)?;
         let num_blocks = context.div_ceil(options.block_size) * max_sequences;
         let spec = CacheSpec { block_size: options.block_size, num_blocks, kv_type: options.kv_type };
         let cache = backend.make_cache(model, spec)?;
         let pool = BlockPool::new(options.block_size, num_blocks)?;
         Ok(Self::assemble(backend, model, cache, pool, file, program, tokenizer, chat, limits, context, max_sequences))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_context_fits_the_device() {
+        let options = |context_length| EngineOptions { context_length, max_sequences: 2, ..EngineOptions::default() };
+        let fit = |asked, capacity| options(asked).fit_context(100_000, capacity).ok();
+        assert_eq!(fit(None, None), Some(4096));
+        assert_eq!(fit(None, Some(1000)), Some(8000));
+        assert_eq!(fit(None, Some(1 << 20)), Some(32_768));
+        assert_eq!(fit(Some(50_000), Some(1 << 20)), Some(50_000));
+        assert_eq!(fit(Some(8001), Some(1000)), None);
+        assert_eq!(fit(None, Some(1)), None);
     }
 }

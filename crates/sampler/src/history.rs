@@ -59,6 +59,11 @@ impl History {
         &self.tokens
     }
 
+    /// Each token inside the penalty window once, and how often the output has it there; empty when no penalty is on.
+    pub fn counted(&self) -> impl Iterator<Item = (TokenId, u32)> + '_ {
+        self.counts.iter().flat_map(|counts| counts.by_token.iter().map(|(&token, count)| (token, count.generated)))
+    }
+
     pub fn reserve(&mut self, additional: usize) {
         self.tokens.reserve(additional);
         self.generated.reserve(additional);

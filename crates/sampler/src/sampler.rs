@@ -163,6 +163,12 @@ impl Sampler {
         self.history.tokens()
     }
 
+    /// What the penalties look at: each token inside their window once, and how often the output has it there, in no
+    /// order. Empty when no penalty is on. For samplers elsewhere, such as on a device.
+    pub fn penalized_tokens(&self) -> impl Iterator<Item = (TokenId, u32)> + '_ {
+        self.history.counted()
+    }
+
     /// The parameters.
     #[must_use]
     pub fn params(&self) -> &SamplingParams {
