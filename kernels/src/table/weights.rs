@@ -3,5 +3,5 @@
 use super::Module;
 
 pub(super) fn rows() -> Vec<Module> {
-    Vec::new()
+    vec![Module::new("weights/split_planes", "weights/split_planes.hip").kernels(["split_planes"])]
 }

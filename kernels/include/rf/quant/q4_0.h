@@ -17,7 +17,7 @@ struct Q4_0 {
     };
 
     RF_INLINE static Raw load(const Planes& w, u32 c) {
-        return {load16_stream(w.p[0] + c * 16u), load2(w.p[1] + c * 2u)};
+        return {stream16(w.p[0] + c * 16u), load2(w.p[1] + c * 2u)};
     }
     RF_INLINE static Chunk decode(const Raw& raw, u32) {
         Chunk c;

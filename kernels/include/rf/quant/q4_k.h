@@ -38,7 +38,7 @@ struct Q4_K {
     }
 
     RF_INLINE static UnitRaw load_unit(const Planes& w, u32 u) {
-        return {load16_stream(w.p[0] + u * 16u), load16(w.p[1] + (u / 8u) * 16u)};
+        return {stream16(w.p[0] + u * 16u), load16(w.p[1] + (u / 8u) * 16u)};
     }
     template <class Ready> RF_INLINE static Ready ready(const UnitRaw& raw, u32 u) {
         const u32x4 v = raw.codes;

@@ -60,8 +60,8 @@ struct Q6_K {
     // Unit u of a block: weights 32 k + 16 (u % 2) and following of the half u / 2.
     RF_INLINE static UnitRaw load_unit(const Planes& w, u32 u) {
         const u8* low = w.p[0] + (u / 2u) * 64u + (u & 1u) * 16u;
-        return {{load16_stream(low), load16_stream(low + 32)},
-                load16_stream(w.p[1] + u * 16u),
+        return {{stream16(low), stream16(low + 32)},
+                stream16(w.p[1] + u * 16u),
                 load8(w.p[2] + (u / 2u) * 8u),
                 load2(w.p[3] + (u / 4u) * 2u)};
     }

@@ -34,7 +34,7 @@ struct Q8_0 {
     }
 
     RF_INLINE static UnitRaw load_unit(const Planes& w, u32 u) {
-        return {load16_stream(w.p[0] + u * 16u), load2(w.p[1] + (u / 2u) * 2u)};
+        return {stream16(w.p[0] + u * 16u), load2(w.p[1] + (u / 2u) * 2u)};
     }
     template <class Ready> RF_INLINE static Ready ready(const UnitRaw& raw, u32) {
         const u32x4 v = raw.codes;

@@ -2,10 +2,11 @@
 //
 // A unit is what one lane takes at a time: mostly 16 bytes of codes, so that a wave loads whole lines. A Unit has
 //   WEIGHTS         weights of a unit; a row has cols / WEIGHTS of them
-//   DEPTH           units of a row that a lane loads before it uses the first
+//   DEPTH           units of a row that a lane loads before it uses the first, of two rows at a time
+//   MANY_ROWS       rows at a time for five columns and more; then DEPTH / 2 units
 //   load(w, u)      Raw of unit u, counted from the planes' start
 //   ready(raw, u)   its codes and scales
-//   act(x, s, u, real) the activations that meet unit u of a row; all zero if it is not `real`
+//   act(in, u, real) the activations that meet unit u of a row; all zero if it is not `real`
 //   dot(w, x, acc)  acc + the sum of their products
 // Sums within a unit are integers and exact; each is scaled and added to acc by a fused multiply-add written out, so
 // that the bits of a result depend on nothing around it.
@@ -14,6 +15,24 @@
 #include "rf/quant/chunk.h"
 
 namespace rf {
+
+// A column of activations in the q8 form: value j is s[j / 32].x * x[j], and s[g].y is the sum of group g.
+struct ByteInput {
+    const i8* x;
+    const f32x2* s;
+    u32 cols;
+    RF_INLINE ByteInput column(u32 c) const { return {x + c * cols, s + c * (cols / 32u), cols}; }
+    // The (d, sum) of group g; of the groups g and g + 1 for even g. Offsets in bytes and 32 bits, so that AMD's loads take
+    // them as they are.
+    RF_INLINE f32x2 scale(u32 g) const {
+        const u32x2 v = load8(reinterpret_cast<const u8*>(s) + g * 8u);
+        return {bits_f32(v.x), bits_f32(v.y)};
+    }
+    RF_INLINE f32x4 scales(u32 g) const {
+        const u32x4 v = load16(reinterpret_cast<const u8*>(s) + g * 8u);
+        return {bits_f32(v.x), bits_f32(v.y), bits_f32(v.z), bits_f32(v.w)};
+    }
+};
 
 // Four dot products in a row: 16 codes.
 RF_INLINE i32 dot16(const i32* w, u32x4 x, i32 acc) {
@@ -28,8 +47,8 @@ RF_INLINE i32 sum16(u32x4 x) {
 }
 
 // 32 weights whose codes lie together.
-template <class T, u32 IN_FLIGHT = 2> struct ChunkUnit {
-    static constexpr u32 WEIGHTS = 32, DEPTH = IN_FLIGHT;
+template <class T> struct ChunkUnit {
+    static constexpr u32 WEIGHTS = 32, DEPTH = 2, MANY_ROWS = 4;
     using Raw = typename T::Raw;
     using Ready = Chunk;
     struct Act {
@@ -40,9 +59,9 @@ template <class T, u32 IN_FLIGHT = 2> struct ChunkUnit {
 
     RF_INLINE static Raw load(const Planes& w, u32 u) { return T::load(w, u); }
     RF_INLINE static Chunk ready(const Raw& raw, u32 u) { return T::decode(raw, u); }
-    RF_INLINE static Act act(const i8* x, const f32x2* s, u32 u, bool real) {
-        const f32x2 scale = s[u];
-        return {{load16(x + u * 32u), load16(x + u * 32u + 16u)}, real ? scale.x : 0.0f, real ? scale.y : 0.0f};
+    RF_INLINE static Act act(const ByteInput& in, u32 u, bool real) {
+        const f32x2 scale = in.scale(u);
+        return {{load16(in.x + u * 32u), load16(in.x + u * 32u + 16u)}, real ? scale.x : 0.0f, real ? scale.y : 0.0f};
     }
     RF_INLINE static float dot(const Chunk& w, const Act& x, float acc) {
         if constexpr (T::HALVES) {
@@ -56,7 +75,7 @@ template <class T, u32 IN_FLIGHT = 2> struct ChunkUnit {
 
 // 16 bytes, a weight each.
 template <class T> struct ByteUnit {
-    static constexpr u32 WEIGHTS = 16, DEPTH = 4;
+    static constexpr u32 WEIGHTS = 16, DEPTH = 4, MANY_ROWS = 4;
     using Raw = typename T::UnitRaw;
     struct Ready {
         i32 q[4];
@@ -69,8 +88,8 @@ template <class T> struct ByteUnit {
 
     RF_INLINE static Raw load(const Planes& w, u32 u) { return T::load_unit(w, u); }
     RF_INLINE static Ready ready(const Raw& raw, u32 u) { return T::template ready<Ready>(raw, u); }
-    RF_INLINE static Act act(const i8* x, const f32x2* s, u32 u, bool real) {
-        return {load16(x + u * 16u), real ? s[u / 2u].x : 0.0f};
+    RF_INLINE static Act act(const ByteInput& in, u32 u, bool real) {
+        return {load16(in.x + u * 16u), real ? in.scale(u / 2u).x : 0.0f};
     }
     RF_INLINE static float dot(const Ready& w, const Act& x, float acc) {
         return fma_(w.d * x.d, static_cast<float>(dot16(w.q, x.q, 0)), acc);
@@ -80,7 +99,7 @@ template <class T> struct ByteUnit {
 // 16 weights of one group of 32 in low nibbles, and those 32 places further on in the high ones. Of two units beside
 // each other, each brings the minimum of one of their two groups.
 template <class T> struct PairUnit {
-    static constexpr u32 WEIGHTS = 32, DEPTH = 2;
+    static constexpr u32 WEIGHTS = 32, DEPTH = 2, MANY_ROWS = 4;
     using Raw = typename T::UnitRaw;
     struct Ready {
         i32 q[8];
@@ -95,11 +114,11 @@ template <class T> struct PairUnit {
 
     RF_INLINE static Raw load(const Planes& w, u32 u) { return T::load_unit(w, u); }
     RF_INLINE static Ready ready(const Raw& raw, u32 u) { return T::template ready<Ready>(raw, u); }
-    RF_INLINE static Act act(const i8* x, const f32x2* s, u32 u, bool real) {
+    RF_INLINE static Act act(const ByteInput& in, u32 u, bool real) {
         const u32 first = (u / 2u) * 64u + (u & 1u) * 16u;
-        const f32x4 scales = load_f32x4(&s[(u / 2u) * 2u].x);
+        const f32x4 scales = in.scales((u / 2u) * 2u);
         const float sum = (u & 1u) ? scales.w : scales.y;
-        return {{load16(x + first), load16(x + first + 32u)},
+        return {{load16(in.x + first), load16(in.x + first + 32u)},
                 {real ? scales.x : 0.0f, real ? scales.z : 0.0f},
                 real ? sum : 0.0f};
     }
@@ -113,7 +132,7 @@ template <class T> struct PairUnit {
 // Four times 16 weights, 32 places apart, whose 2-bit fields share 16 bytes. Each 16 have a scale, and may have a
 // minimum.
 template <class T> struct QuadUnit {
-    static constexpr u32 WEIGHTS = 64, DEPTH = 1;
+    static constexpr u32 WEIGHTS = 64, DEPTH = 1, MANY_ROWS = 2;
     using Raw = typename T::UnitRaw;
     struct Ready {
         i32 q[16];
@@ -128,12 +147,12 @@ template <class T> struct QuadUnit {
 
     RF_INLINE static Raw load(const Planes& w, u32 u) { return T::load_unit(w, u); }
     RF_INLINE static Ready ready(const Raw& raw, u32 u) { return T::template ready<Ready>(raw, u); }
-    RF_INLINE static Act act(const i8* x, const f32x2* s, u32 u, bool real) {
+    RF_INLINE static Act act(const ByteInput& in, u32 u, bool real) {
         const u32 first = (u / 2u) * 128u + (u & 1u) * 16u;
-        const f32x4 low = load_f32x4(&s[(u / 2u) * 4u].x), high = load_f32x4(&s[(u / 2u) * 4u + 2u].x);
+        const f32x4 low = in.scales((u / 2u) * 4u), high = in.scales((u / 2u) * 4u + 2u);
         Act a = {{}, {low.x, low.z, high.x, high.z}, {}};
         RF_UNROLL for (u32 k = 0; k < 4; ++k) {
-            a.q[k] = load16(x + first + 32u * k);
+            a.q[k] = load16(in.x + first + 32u * k);
             a.d[k] = real ? a.d[k] : 0.0f;
             if constexpr (T::MINS) a.sum[k] = a.d[k] * static_cast<float>(sum16(a.q[k]));
         }
