@@ -1,1 +1,3 @@
 //! An interpreter of Programs on HIP devices.
+
+pub mod driver;
