@@ -5,15 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::generated::runtime::{RuntimeFunctions, signatures};
-use crate::library::{SharedLibrary, Wanted, named_by};
+use crate::library::{ROCM_FOLDERS, SharedLibrary, Wanted, named_by};
 use crate::{LoadError, Version, hipError_t};
 
 /// Environment variable that names the HIP runtime's file.
 pub const LIBRARY_VARIABLE: &str = "ROCMFORGE_HIP_LIBRARY";
 
-const WANTED: Wanted = Wanted {
+const WANTED: Wanted<'_> = Wanted {
     what: "HIP runtime",
     names: &["libamdhip64.so.7", "libamdhip64.so.6", "libamdhip64.so.5", "libamdhip64.so"],
+    folders: ROCM_FOLDERS,
     variable: LIBRARY_VARIABLE,
     packages: "ROCm: hip-runtime-amd, Debian and Ubuntu: libamdhip64-6 or libamdhip64-5, Fedora: rocm-hip",
 };
@@ -82,7 +83,13 @@ impl Api {
         self.library.symbol(name)
     }
 
-    pub(crate) fn library(&self) -> &SharedLibrary {
+    /// What the runtime says of its version, which needs no device.
+    pub fn version(&self) -> Option<Version> {
+        version_of(&self.library)
+    }
+
+    /// The open library, for other libraries' functions in the same file.
+    pub fn library(&self) -> &SharedLibrary {
         &self.library
     }
 }

@@ -8,18 +8,20 @@ use libloading::Library;
 use crate::error::{LoadError, Tried};
 
 /// Where ROCm's own packages put libraries, which the loader need not know.
-const ROCM_FOLDER: &str = "/opt/rocm/lib";
+pub const ROCM_FOLDERS: &[&str] = &["/opt/rocm/lib"];
 
 /// An address in a library.
 pub type Address = *const c_void;
 
 /// What to look for, and what to say when it is not there.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct Wanted<'a> {
     /// The library in words.
     pub what: &'static str,
-    /// File names, the newest version first.
-    pub names: &'static [&'static str],
+    /// File names, the preferred one first.
+    pub names: &'a [&'a str],
+    /// Folders to look in for all names, after the ones that the system's loader knows.
+    pub folders: &'a [&'a str],
     /// Environment variable that names another file.
     pub variable: &'static str,
     /// Which packages bring the library.
@@ -39,7 +41,7 @@ impl SharedLibrary {
     ///
     /// # Errors
     /// [`LoadError::Open`] for a named file, [`LoadError::NotFound`] with every attempt otherwise.
-    pub fn open(wanted: &Wanted) -> Result<Self, LoadError> {
+    pub fn open(wanted: &Wanted<'_>) -> Result<Self, LoadError> {
         match named_by(wanted.variable) {
             Some(path) => Self::open_path(wanted, &path),
             None => Self::search(wanted),
@@ -50,7 +52,7 @@ impl SharedLibrary {
     ///
     /// # Errors
     /// [`LoadError::Open`].
-    pub fn open_path(wanted: &Wanted, path: &Path) -> Result<Self, LoadError> {
+    pub fn open_path(wanted: &Wanted<'_>, path: &Path) -> Result<Self, LoadError> {
         Self::load(path).map_err(|reason| LoadError::Open {
             what: wanted.what,
             path: path.to_path_buf(),
@@ -59,10 +61,10 @@ impl SharedLibrary {
         })
     }
 
-    fn search(wanted: &Wanted) -> Result<Self, LoadError> {
+    fn search(wanted: &Wanted<'_>) -> Result<Self, LoadError> {
         let mut tried = Vec::new();
-        let folders = [Path::new(""), Path::new(ROCM_FOLDER)];
-        for path in folders.iter().flat_map(|folder| wanted.names.iter().map(move |name| folder.join(name))) {
+        let folders = std::iter::once(&"").chain(wanted.folders);
+        for path in folders.flat_map(|folder| wanted.names.iter().map(move |name| Path::new(folder).join(name))) {
             match Self::load(&path) {
                 Ok(library) => return Ok(library),
                 Err(reason) => tried.push(Tried { path, reason }),
