@@ -1,5 +1,5 @@
 // route.hip   chooses experts: scores [rows, experts] to ids and weights [rows, chosen], best first, ids as f32
-//   probabilities  softmax over all, sigmoid of each, or the scores themselves with a softmax over the chosen at the end
+//   probabilities  softmax over all, sigmoid of each, or the scores, with a softmax over the chosen at the end
 //   ranks          probability + bias; with groups, only the groups_chosen groups of the largest sums of their two best
 //                  ranks take part (arXiv:2412.19437)
 //   weights        probability, divided by the sum of the chosen if normalize, times scale

@@ -1,7 +1,8 @@
 // sample.hip   one token from each row of logits, as the crate rocmforge-sampler chooses it: logit bias, penalties,
 //              top-k, top-p, min-p, temperature, draw with Philox; temperature 0 is greedy
-// in    logits f32 [rows, vocab], a row every `stride`; SampleRow and SampleEdit (below). Tokens of the edits have their
-//       logits changed in place while the kernels run and get their raw values back at the end
+// in    logits f32 [rows, vocab], a row every `stride` (a multiple of 4 where vocab is one); SampleRow and SampleEdit
+//       (below), a row with row = NO_ROW is skipped. Tokens of the edits have their logits changed in place while the
+//       kernels run and get their raw values back at the end
 // out   results: token, ln p under the raw logits, status; and tokens[token_slot] = token
 // launch, in this order, with R rows to sample:
 //   sample_scan   grid (scan_blocks, R), block 256   maxima, Σ e^l, NaN, edits; largest key of each chunk of tokens
@@ -10,8 +11,8 @@
 //   sample_draw   grid (R), block 256                and a token drawn from them
 //                 The last two are needed where a row draws without top-k or with top-k > MAX_TOP_K.
 // needs vocab <= 2^19
-// A selection keeps the keys (see token_key) from a cut on. Where the cut is looked for: chunks of 64 or 128 tokens have
-// a largest key each; the n-th largest of these bounds the n-th largest key of all from below, so that few chunks are
+// A selection keeps the keys (see token_key) from a cut on. To find the cut: chunks of 64 or 128 tokens have a largest
+// key each; the n-th largest of these bounds the n-th largest key of all from below, so that few chunks are
 // read again, and what reaches the bound is sorted in LDS. Distributions so flat that this does not decide are searched
 // by bisection over the whole row, with masses in fixed point, so that the order of addition does not matter.
 // The same bits on every run and beside any neighbours. Against the CPU: weights and u are equal to the bit; the sums
@@ -27,7 +28,8 @@ constexpr u32 SUM_TOKENS = 1024;   // of a workgroup of sample_weigh
 constexpr u32 CAPACITY = 4096;     // keys that LDS holds
 constexpr u32 MAX_TOP_K = 1024;    // up to which LDS decides
 constexpr u32 USUAL_CHUNKS = 512;  // chunks to look at where no top-k says how many
-constexpr u32 NO_SLOT = 0xffffffffu;
+constexpr u32 NO_ROW = 0xffffffffu;   // of a SampleRow that is padding: nothing is done for it
+constexpr u32 NO_SLOT = 0xffffffffu;  // of a SampleRow whose token only the results get; also of no chunk
 
 enum : u32 { OK, BAD_LOGIT, NO_FINITE_LOGIT, NO_CANDIDATE };
 
@@ -191,6 +193,7 @@ RF_KERNEL(256) void sample_scan(SampleArgs a) {
     RF_LDS float sums[64];
     RF_LDS u64 bests[64];
     const SampleRow row = a.rows[block_y()];
+    if (row.row == NO_ROW) return;
     float* logits = row_of(a, row);
     const u32 first = block_x() * SCAN_TOKENS;
 
@@ -248,6 +251,8 @@ struct Scan {
     double total;  // Σ e^(logit - best logit)
 };
 
+RF_INLINE double difference(float a, float b) { return static_cast<double>(a) - static_cast<double>(b); }
+
 RF_INLINE Scan combine(const SampleArgs& a, const ScanStats* stats, u64* scratch, double* sums) {
     Scan s;
     ScanStats mine = {0, -infinity(), 0.0f, 0.0f, 0};
@@ -256,13 +261,9 @@ RF_INLINE Scan combine(const SampleArgs& a, const ScanStats* stats, u64* scratch
     s.best = block_max(mine.best, scratch);
     s.raw_high = key_value(block_max(value_key(mine.raw_high), reinterpret_cast<u32*>(scratch)));
     s.bad = block_max(mine.bad, reinterpret_cast<u32*>(scratch));
-    const double raw = mine.raw_sum > 0.0f
-                           ? mine.raw_sum * exp_f64(static_cast<double>(mine.raw_high) - static_cast<double>(s.raw_high))
-                           : 0.0;
-    // Without edits both sums are of the same logits.
+    const double raw = mine.raw_sum > 0.0f ? mine.raw_sum * exp_f64(difference(mine.raw_high, s.raw_high)) : 0.0;
     const double after =
-        mine.best != 0 ? mine.sum * exp_f64(static_cast<double>(key_logit(mine.best)) - static_cast<double>(key_logit(s.best)))
-                       : 0.0;
+        mine.best != 0 ? mine.sum * exp_f64(difference(key_logit(mine.best), key_logit(s.best))) : 0.0;
     s.log_z = static_cast<double>(s.raw_high) + log_f64(block_sum_f64(raw, sums));
     s.total = block_sum_f64(after, sums);
     return s;
@@ -503,6 +504,10 @@ RF_KERNEL(1024) void sample_cut(SampleArgs a) {
     RF_LDS CutLds lds;
     const u32 index = block_x();
     const SampleRow row = a.rows[index];
+    if (row.row == NO_ROW) {
+        if (thread_id() == 0) a.states[index] = {0, 0, 0.0, 0, 0};
+        return;
+    }
     const Scan s = combine(a, a.stats + static_cast<u64>(index) * a.scan_blocks, lds.fold, lds.sums);
     const u32 status = row_status(s);
     u32 token = status == OK ? key_token(s.best) : 0;
@@ -612,7 +617,7 @@ struct GuardArgs {
     u32 unused;
 };
 
-// counts[row] = how many of the row's numbers are NaN or +inf; -inf is a ban and counts nothing. Grid (rows), block 1024.
+// counts[row] = how many of the row's numbers are NaN or +inf; -inf is a ban and not counted. Grid (rows), block 1024.
 RF_KERNEL(1024) void nan_guard(GuardArgs a) {
     RF_LDS u32 fold[64];
     const float* x = a.x + static_cast<u64>(block_x()) * a.cols;

@@ -106,7 +106,8 @@ RF_INLINE void store_forms(const Forms& o, u32 row, u32 col, f32x4 v, float inve
     if (o.q8) store_q8(o, start + col, col < o.cols, v);
     if (col >= o.cols_pad) return;
     if (o.h) {
-        store8(o.h + padded + col, {pack_half2(v.x * inverse, v.y * inverse), pack_half2(v.z * inverse, v.w * inverse)});
+        const u32 low = pack_half2(v.x * inverse, v.y * inverse), high = pack_half2(v.z * inverse, v.w * inverse);
+        store8(o.h + padded + col, {low, high});
     }
     if (o.b) store8(o.b + padded + col, {pack_bhalf2(v.x, v.y), pack_bhalf2(v.z, v.w)});
 }
