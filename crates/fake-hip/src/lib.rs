@@ -1,1 +1,14 @@
-//! HIP symbols over host memory: fault injection and kernels on the CPU, without a GPU.
+#![doc = include_str!("../README.md")]
+
+mod compile;
+mod control;
+mod faults;
+mod memory;
+mod module;
+mod settings;
+mod state;
+mod stream;
+#[allow(non_snake_case, reason = "the functions have HIP's names")]
+mod symbols;
+
+pub use control::{Fault, FakeHip, OpenError, compiler, library_path};

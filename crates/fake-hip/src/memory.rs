@@ -1,0 +1,240 @@
+//! The memory of the devices: host memory between guard zones, and a register of where it lies.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::collections::BTreeMap;
+
+/// Alignment of every allocation, as HIP gives it.
+const ALIGN: usize = 256;
+/// Bytes of guard on either side; behind the allocation also what rounds it up to [`ALIGN`].
+const GUARD: usize = 256;
+const GUARD_BYTE: u8 = 0xa5;
+/// New memory holds NaN (of every float type), and -1 as an integer.
+const FRESH_BYTE: u8 = 0xff;
+/// Beyond this the rest of a new allocation is left as the system gives it, so that large ones cost nothing.
+const FRESH_BYTES_MAX: usize = 64 << 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Memory of the device with this ordinal.
+    Device(usize),
+    /// Host memory that HIP gave.
+    Pinned,
+    /// Host memory that the program brought.
+    Registered,
+}
+
+#[derive(Debug)]
+struct Allocation {
+    bytes: usize,
+    kind: Kind,
+    /// Start and layout of the whole block, guards included; `None` for memory that the program owns.
+    block: Option<(usize, Layout)>,
+}
+
+/// Where a range of addresses lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    Inside(Kind),
+    /// In no allocation.
+    Outside,
+    /// Partly in an allocation, or in more than one.
+    Across,
+}
+
+/// A guard zone that was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Damage {
+    pub address: usize,
+    pub bytes: usize,
+    /// Of the first byte that changed, from the allocation's start.
+    pub offset: isize,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { address, bytes, offset } = self;
+        write!(f, "byte {offset} of the allocation of {bytes} bytes at {address:#x} was written")
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// By the address that the program knows.
+    allocations: BTreeMap<usize, Allocation>,
+}
+
+impl Memory {
+    /// A new allocation's address, `None` without memory. `bytes` is not 0.
+    pub(crate) fn allocate(&mut self, bytes: usize, kind: Kind) -> Option<usize> {
+        let whole = bytes.checked_next_multiple_of(ALIGN)?.checked_add(2 * GUARD)?;
+        let layout = Layout::from_size_align(whole, ALIGN).ok()?;
+        // SAFETY: the layout is not empty.
+        let block = unsafe { alloc(layout) };
+        if block.is_null() {
+            return None;
+        }
+        let address = block as usize + GUARD;
+        let behind = whole - GUARD - bytes;
+        // SAFETY: the block has `whole` bytes: a guard, the allocation, and a guard with what rounds up.
+        unsafe {
+            block.write_bytes(GUARD_BYTE, GUARD);
+            block.add(GUARD).write_bytes(FRESH_BYTE, bytes.min(FRESH_BYTES_MAX));
+            block.add(GUARD + bytes).write_bytes(GUARD_BYTE, behind);
+        }
+        self.allocations.insert(address, Allocation { bytes, kind, block: Some((block as usize, layout)) });
+        Some(address)
+    }
+
+    /// Notes host memory of the program; false: some of it is known already.
+    pub(crate) fn register(&mut self, address: usize, bytes: usize) -> bool {
+        let free = self.place(address, bytes) == Place::Outside;
+        if free {
+            self.allocations.insert(address, Allocation { bytes, kind: Kind::Registered, block: None });
+        }
+        free
+    }
+
+    /// Frees the allocation that begins at `address`, if it is of the kind; tells whether its guards were written.
+    /// `None`: there is no such allocation.
+    pub(crate) fn free(&mut self, address: usize, is_kind: impl Fn(Kind) -> bool) -> Option<Option<Damage>> {
+        if !is_kind(self.allocations.get(&address)?.kind) {
+            return None;
+        }
+        let allocation = self.allocations.remove(&address)?;
+        let damage = damage_of(address, &allocation);
+        if let Some((block, layout)) = allocation.block {
+            // SAFETY: the block came from `alloc` with this layout and left the register just now.
+            unsafe { dealloc(block as *mut u8, layout) };
+        }
+        Some(damage)
+    }
+
+    /// Frees all memory of a device.
+    pub(crate) fn free_device(&mut self, device: usize) {
+        self.free_those(|kind| kind == Kind::Device(device));
+    }
+
+    fn free_those(&mut self, is_kind: impl Fn(Kind) -> bool) {
+        for address in self.allocations.keys().copied().collect::<Vec<_>>() {
+            // Others stay, and damage was told by the launch that did it.
+            let _ = self.free(address, &is_kind);
+        }
+    }
+
+    /// Where `[address, address + bytes)` lies.
+    pub(crate) fn place(&self, address: usize, bytes: usize) -> Place {
+        let Some(end) = address.checked_add(bytes) else { return Place::Across };
+        match self.allocations.range(..end.max(address + 1)).next_back() {
+            Some((&start, a)) if start <= address && end <= start + a.bytes && address < start + a.bytes => {
+                Place::Inside(a.kind)
+            }
+            Some((&start, a)) if start + a.bytes > address => Place::Across,
+            _ => Place::Outside,
+        }
+    }
+
+    /// Bytes in use of a kind.
+    pub(crate) fn used(&self, kind: Kind) -> usize {
+        self.allocations.values().filter(|a| a.kind == kind).map(|a| a.bytes).sum()
+    }
+
+    /// Allocations that HIP gave and that are not freed.
+    pub(crate) fn live(&self) -> usize {
+        self.allocations.values().filter(|a| a.block.is_some()).count()
+    }
+
+    /// Bytes of those allocations.
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.allocations.values().filter(|a| a.block.is_some()).map(|a| a.bytes).sum()
+    }
+
+    /// Guard zones that were written since the last call, which repairs them.
+    pub(crate) fn damage(&mut self) -> Vec<Damage> {
+        let damaged = self.allocations.iter().filter_map(|(&address, a)| damage_of(address, a));
+        let damaged: Vec<Damage> = damaged.collect();
+        for damage in &damaged {
+            repair(damage.address, &self.allocations[&damage.address]);
+        }
+        damaged
+    }
+}
+
+/// The guards of an allocation as `(start, bytes)`.
+fn guards(address: usize, allocation: &Allocation) -> [(usize, usize); 2] {
+    match allocation.block {
+        None => [(address, 0); 2],
+        Some((block, layout)) => {
+            let end = address + allocation.bytes;
+            [(block, GUARD), (end, block + layout.size() - end)]
+        }
+    }
+}
+
+fn damage_of(address: usize, allocation: &Allocation) -> Option<Damage> {
+    guards(address, allocation).into_iter().find_map(|(start, bytes)| {
+        // SAFETY: a guard lies in the allocation's block, which is not freed, and is written only by mistake.
+        let guard = unsafe { std::slice::from_raw_parts(start as *const u8, bytes) };
+        let changed = guard.iter().position(|byte| *byte != GUARD_BYTE)?;
+        let offset = (start + changed) as isize - address as isize;
+        Some(Damage { address, bytes: allocation.bytes, offset })
+    })
+}
+
+fn repair(address: usize, allocation: &Allocation) {
+    for (start, bytes) in guards(address, allocation) {
+        // SAFETY: as in `damage_of`.
+        unsafe { std::ptr::write_bytes(start as *mut u8, GUARD_BYTE, bytes) };
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.free_those(|_| true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let mut memory = Memory::default();
+        let kind = Kind::Device(0);
+        let a = memory.allocate(1000, kind).unwrap();
+        assert_eq!(a % ALIGN, 0);
+        assert_eq!(memory.place(a, 1000), Place::Inside(kind));
+        assert_eq!(memory.place(a + 999, 1), Place::Inside(kind));
+        assert_eq!(memory.place(a + 999, 2), Place::Across);
+        assert_eq!(memory.place(a - 1, 2), Place::Across);
+        assert_eq!(memory.place(a - 10, 2000), Place::Across);
+        assert_eq!(memory.place(a + 1000, 8), Place::Outside);
+        assert_eq!(memory.place(a, usize::MAX), Place::Across);
+        assert_eq!((memory.used(kind), memory.used(Kind::Device(1)), memory.live()), (1000, 0, 1));
+    }
+
+    #[test]
+    fn freeing() {
+        let mut memory = Memory::default();
+        let a = memory.allocate(64, Kind::Pinned).unwrap();
+        assert_eq!(memory.free(a, |kind| matches!(kind, Kind::Device(_))), None);
+        assert_eq!(memory.free(a + 1, |_| true), None);
+        assert_eq!(memory.free(a, |_| true), Some(None));
+        assert_eq!(memory.free(a, |_| true), None);
+        assert_eq!(memory.place(a, 1), Place::Outside);
+    }
+
+    #[test]
+    fn writes_beside_an_allocation() {
+        let mut memory = Memory::default();
+        let a = memory.allocate(100, Kind::Device(0)).unwrap();
+        assert_eq!(memory.damage(), []);
+        // SAFETY: both bytes lie in the guards of the allocation.
+        unsafe { ((a + 103) as *mut u8).write(1) };
+        assert_eq!(memory.damage(), [Damage { address: a, bytes: 100, offset: 103 }]);
+        assert_eq!(memory.damage(), []);
+        // SAFETY: as above.
+        unsafe { ((a - 4) as *mut u8).write(1) };
+        assert_eq!(memory.damage()[0].offset, -4);
+    }
+}

@@ -1,0 +1,232 @@
+//! Modules: shared objects that hold kernels in host mode, and calls of these kernels.
+
+use std::collections::HashMap;
+use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::fs;
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use hip_sys::hipError_t;
+use libloading::Library;
+
+use crate::settings::{Settings, base_arch};
+use crate::state::{State, Status};
+
+/// A module image begins with this, its whole length and the target; the shared object follows. HIP hands images over
+/// without their length.
+const MAGIC: &[u8; 8] = b"RFHOSTCO";
+const TARGET_BYTES: usize = 32;
+const HEADER_BYTES: usize = MAGIC.len() + 8 + TARGET_BYTES;
+
+/// How a compiled object is handed to the program.
+pub(crate) fn wrap(object: &[u8], target: &str) -> Vec<u8> {
+    let mut image = Vec::with_capacity(HEADER_BYTES + object.len());
+    image.extend_from_slice(MAGIC);
+    image.extend_from_slice(&((HEADER_BYTES + object.len()) as u64).to_le_bytes());
+    let mut name = [0; TARGET_BYTES];
+    name.iter_mut().zip(target.bytes()).for_each(|(to, from)| *to = from);
+    image.extend_from_slice(&name);
+    image.extend_from_slice(object);
+    image
+}
+
+/// Takes an image apart into target and object.
+///
+/// # Safety
+/// `image` points to a whole image of [`wrap`], or to at least eight bytes of anything else.
+unsafe fn unwrap<'a>(image: *const u8) -> Result<(&'a str, &'a [u8]), hipError_t> {
+    // SAFETY: any image has eight bytes.
+    let start = unsafe { std::slice::from_raw_parts(image, MAGIC.len()) };
+    if start.starts_with(b"\x7fELF") || b"__CLANG_OFFLOAD_BUNDLE__".starts_with(start) {
+        return Err(hipError_t::hipErrorNoBinaryForGpu);
+    }
+    if start != MAGIC {
+        return Err(hipError_t::hipErrorInvalidImage);
+    }
+    // SAFETY: behind the magic lies the length, and the image has that length.
+    let whole = unsafe {
+        let bytes = image.add(MAGIC.len()).cast::<u64>().read_unaligned();
+        std::slice::from_raw_parts(image, u64::from_le(bytes) as usize)
+    };
+    let target = &whole[MAGIC.len() + 8..HEADER_BYTES];
+    let target = target.split(|byte| *byte == 0).next().unwrap_or_default();
+    let target = std::str::from_utf8(target).map_err(|_| hipError_t::hipErrorInvalidImage)?;
+    Ok((target, &whole[HEADER_BYTES..]))
+}
+
+/// As `rf_host::Options` of `rf/host_run.h`.
+#[repr(C)]
+struct RunOptions {
+    order: u32,
+    seed: u32,
+    workers: u32,
+    error_bytes: u32,
+    error: *mut c_char,
+}
+
+type RunFunction = unsafe extern "C" fn(
+    args: *const c_void,
+    grid_x: c_uint,
+    grid_y: c_uint,
+    grid_z: c_uint,
+    threads: c_uint,
+    lds_bytes: c_uint,
+    options: *const RunOptions,
+) -> c_int;
+type NumberFunction = unsafe extern "C" fn() -> c_uint;
+
+/// A loaded module. Its object stays loaded for the life of the process: its fault handler must not lose its code.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Module {
+    library: &'static Library,
+}
+
+/// A kernel of a module.
+#[derive(Debug, Clone)]
+pub(crate) struct Function {
+    /// Handle of its module.
+    pub module: usize,
+    pub name: String,
+    run: RunFunction,
+    /// Bytes of the argument struct.
+    pub args_bytes: usize,
+    /// Most lanes a workgroup, as RF_KERNEL says.
+    pub lanes_max: u32,
+}
+
+impl Module {
+    /// Loads an image for the device that the settings describe.
+    ///
+    /// # Safety
+    /// As of HIP's function: `image` points to an image.
+    pub(crate) unsafe fn load(image: *const u8, settings: &Settings) -> Result<Self, hipError_t> {
+        // SAFETY: as the caller says.
+        let (target, object) = unsafe { unwrap(image) }?;
+        if target != base_arch(&settings.arch) {
+            return Err(hipError_t::hipErrorNoBinaryForGpu);
+        }
+        let library = open_object(object).map_err(|_| hipError_t::hipErrorSharedObjectInitFailed)?;
+        Ok(Self { library })
+    }
+
+    pub(crate) fn function(&self, module: usize, name: &str) -> Result<Function, hipError_t> {
+        Ok(Function {
+            module,
+            name: name.into(),
+            run: self.symbol::<RunFunction>("rf_run", name)?,
+            args_bytes: self.number("rf_args_size", name)? as usize,
+            lanes_max: match self.number("rf_lanes", name)? {
+                0 => 1024,
+                lanes => lanes,
+            },
+        })
+    }
+
+    fn number(&self, prefix: &str, name: &str) -> Result<u32, hipError_t> {
+        let function = self.symbol::<NumberFunction>(prefix, name)?;
+        // SAFETY: RF_EXPORT gives functions of this name this type; they return a constant.
+        Ok(unsafe { function() })
+    }
+
+    fn symbol<T: Copy>(&self, prefix: &str, name: &str) -> Result<T, hipError_t> {
+        // SAFETY: callers ask for the types that RF_EXPORT gives to the functions, and the object stays loaded.
+        let found = unsafe { self.library.get::<T>(format!("{prefix}_{name}").as_bytes()) };
+        found.map(|symbol| *symbol).map_err(|_| hipError_t::hipErrorNotFound)
+    }
+}
+
+/// Loads a shared object, the same one only once.
+fn open_object(object: &[u8]) -> Result<&'static Library, String> {
+    static LOADED: LazyLock<Mutex<HashMap<u64, &'static Library>>> = LazyLock::new(Mutex::default);
+    let mut hasher = DefaultHasher::new();
+    hasher.write(object);
+    let key = hasher.finish();
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(library) = loaded.get(&key) {
+        return Ok(library);
+    }
+    let file = std::env::temp_dir().join(format!("rocmforge-fake-hip-{}-{key:016x}.so", std::process::id()));
+    fs::write(&file, object).map_err(|error| error.to_string())?;
+    // SAFETY: the object came from our own compilation of kernel sources, whose initialisers only note launch bounds.
+    let library = unsafe { Library::new(&file) }.map_err(|error| error.to_string());
+    // The loader has mapped it; a file that stays is one more in the folder for temporary files.
+    let _ = fs::remove_file(&file);
+    let library: &'static Library = Box::leak(Box::new(library?));
+    loaded.insert(key, library);
+    Ok(library)
+}
+
+/// One launch of a kernel, with its arguments copied as HIP copies them.
+#[derive(Debug, Clone)]
+pub(crate) struct LaunchCall {
+    /// Handle of the function.
+    pub function: usize,
+    pub grid: [u32; 3],
+    pub threads: u32,
+    pub lds_bytes: u32,
+    /// In units of 16 bytes for their alignment.
+    pub args: Vec<u128>,
+}
+
+impl LaunchCall {
+    /// Copies a kernel's arguments.
+    ///
+    /// # Safety
+    /// `args` points to as many bytes as the kernel's argument struct has.
+    pub(crate) unsafe fn copy_args(args: *const u8, bytes: usize) -> Vec<u128> {
+        let mut copy = vec![0u128; bytes.div_ceil(16)];
+        // SAFETY: the caller vouches for the source, and the copy has room for it.
+        unsafe { std::ptr::copy_nonoverlapping(args, copy.as_mut_ptr().cast(), bytes) };
+        copy
+    }
+
+    /// Runs the kernel, then looks whether it wrote outside the allocations.
+    pub(crate) fn run(&self, state: &mut State) -> Status {
+        let function = state.functions.get(self.function)?.clone();
+        let mut message = [0u8; 512];
+        let (order, seed) = state.settings.order.number_and_seed();
+        let options = RunOptions {
+            order,
+            seed,
+            workers: state.settings.threads,
+            error_bytes: message.len() as u32,
+            error: message.as_mut_ptr().cast(),
+        };
+        let [x, y, z] = self.grid;
+        // SAFETY: RF_EXPORT gives the function this type, and its object stays loaded; the arguments are a copy of as
+        // many bytes as it reads. What the kernel does with the pointers in them is what HIP leaves to the caller.
+        let failed =
+            unsafe { (function.run)(self.args.as_ptr().cast(), x, y, z, self.threads, self.lds_bytes, &options) };
+        if failed != 0 {
+            let end = message.iter().position(|byte| *byte == 0).unwrap_or(message.len());
+            let text = String::from_utf8_lossy(&message[..end]).into_owned();
+            let illegal = text.contains("illegal access");
+            let status = if illegal { hipError_t::hipErrorIllegalAddress } else { hipError_t::hipErrorLaunchFailure };
+            return Err(state.explain(text, status));
+        }
+        if state.settings.check { check_guards(state, &function.name) } else { Ok(()) }
+    }
+}
+
+fn check_guards(state: &mut State, kernel: &str) -> Status {
+    let Some(first) = state.memory.damage().into_iter().next() else { return Ok(()) };
+    let text = format!("kernel {kernel} wrote outside its memory: {first}");
+    Err(state.explain(text, hipError_t::hipErrorIllegalAddress))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images() {
+        let image = wrap(b"object", "gfx942");
+        // SAFETY: each is an image, or eight bytes.
+        unsafe {
+            assert_eq!(unwrap(image.as_ptr()), Ok(("gfx942", b"object".as_slice())));
+            assert_eq!(unwrap(b"\x7fELF\x02\x01\x01\x40".as_ptr()), Err(hipError_t::hipErrorNoBinaryForGpu));
+            assert_eq!(unwrap(b"__CLANG_".as_ptr()), Err(hipError_t::hipErrorNoBinaryForGpu));
+            assert_eq!(unwrap(b"nonsense".as_ptr()), Err(hipError_t::hipErrorInvalidImage));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the fake pretends to be and how it behaves: from the environment, or changed by a test.
+
+use std::path::PathBuf;
+
+/// What the names of the environment variables begin with.
+const PREFIX: &str = "ROCMFORGE_FAKE_HIP_";
+const KEYS: &[&str] = &["arch", "devices", "memory", "units", "order", "threads", "check", "deferred", "cxx", "cache"];
+
+/// In which order the lanes of a kernel run; the numbers are those of `rf/host_run.h`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Forward,
+    Reverse,
+    Random(u32),
+}
+
+impl Order {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "forward" => Some(Self::Forward),
+            "reverse" => Some(Self::Reverse),
+            seed => seed.parse().ok().map(Self::Random),
+        }
+    }
+
+    pub(crate) fn number_and_seed(self) -> (u32, u32) {
+        match self {
+            Self::Forward => (0, 0),
+            Self::Reverse => (1, 0),
+            Self::Random(seed) => (2, seed),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub arch: String,
+    pub devices: usize,
+    /// Bytes of each device.
+    pub memory: usize,
+    /// Compute units of each device.
+    pub units: u32,
+    pub order: Order,
+    /// Threads that share the blocks of a grid; 0: as many as there are cores.
+    pub threads: u32,
+    /// Look after every launch whether it wrote outside the allocations.
+    pub check: bool,
+    /// Enqueued work waits until something waits for it.
+    pub deferred: bool,
+    pub cxx: Option<PathBuf>,
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            arch: "gfx1100".into(),
+            devices: 1,
+            memory: 4 << 30,
+            units: 4,
+            order: Order::Forward,
+            threads: 0,
+            check: true,
+            deferred: false,
+            cxx: None,
+            cache: None,
+        }
+    }
+}
+
+impl Settings {
+    /// The defaults with what the environment says; a value that means nothing is told on stderr and left out.
+    pub(crate) fn from_environment() -> Self {
+        let mut settings = Self::default();
+        for key in KEYS {
+            let variable = format!("{PREFIX}{}", key.to_uppercase());
+            if let Ok(value) = std::env::var(&variable)
+                && let Err(reason) = settings.set(key, &value)
+            {
+                eprintln!("fake HIP: {variable}: {reason}");
+            }
+        }
+        settings
+    }
+
+    /// Changes one setting by its name, which is the environment variable's in lower case without its prefix.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let wrong = || format!("`{value}` is no value of `{key}`");
+        match key {
+            "arch" if value.starts_with("gfx") => self.arch = value.into(),
+            "devices" => self.devices = value.parse().map_err(|_| wrong())?,
+            "memory" => self.memory = parse_bytes(value).ok_or_else(wrong)?,
+            "units" => self.units = value.parse().map_err(|_| wrong())?,
+            "order" => self.order = Order::parse(value).ok_or_else(wrong)?,
+            "threads" => self.threads = value.parse().map_err(|_| wrong())?,
+            "check" => self.check = parse_switch(value).ok_or_else(wrong)?,
+            "deferred" => self.deferred = parse_switch(value).ok_or_else(wrong)?,
+            "cxx" => self.cxx = Some(value.into()),
+            "cache" => self.cache = Some(value.into()),
+            _ if KEYS.contains(&key) => return Err(wrong()),
+            _ => return Err(format!("there is no setting `{key}`, only {}", KEYS.join(", "))),
+        }
+        Ok(())
+    }
+
+    /// The arch without its features: `gfx90a` of `gfx90a:sramecc+`.
+    pub(crate) fn base_arch(&self) -> &str {
+        base_arch(&self.arch)
+    }
+
+    /// Lanes of a wave.
+    pub(crate) fn wave(&self) -> u32 {
+        wave_of(&self.arch)
+    }
+}
+
+pub(crate) fn base_arch(arch: &str) -> &str {
+    arch.split(':').next().unwrap_or(arch)
+}
+
+/// Lanes of a wave as our kernels are compiled: 64 on gfx9 (CDNA), 32 on RDNA.
+pub(crate) fn wave_of(arch: &str) -> u32 {
+    if base_arch(arch).len() == "gfx90a".len() && arch.starts_with("gfx9") { 64 } else { 32 }
+}
+
+fn parse_switch(text: &str) -> Option<bool> {
+    match text {
+        "1" | "on" | "true" => Some(true),
+        "0" | "off" | "false" | "" => Some(false),
+        _ => None,
+    }
+}
+
+/// `4096`, `64K`, `256M` or `4G`.
+fn parse_bytes(text: &str) -> Option<usize> {
+    let shift = match text.chars().last()? {
+        'K' => 10,
+        'M' => 20,
+        'G' => 30,
+        _ => 0,
+    };
+    let digits = if shift > 0 { &text[..text.len() - 1] } else { text };
+    digits.parse::<usize>().ok()?.checked_mul(1 << shift)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_by_name() {
+        let mut settings = Settings::default();
+        for (key, value) in [("arch", "gfx942"), ("memory", "64M"), ("order", "17"), ("deferred", "on")] {
+            settings.set(key, value).unwrap();
+        }
+        assert_eq!((settings.wave(), settings.memory, settings.deferred), (64, 64 << 20, true));
+        assert_eq!(settings.order.number_and_seed(), (2, 17));
+        assert!(settings.set("memory", "much").unwrap_err().contains("much"));
+        assert!(settings.set("order", "backwards").is_err());
+        assert!(settings.set("colour", "red").unwrap_err().contains("deferred"));
+    }
+
+    #[test]
+    fn waves() {
+        assert_eq!(wave_of("gfx90a:sramecc+:xnack-"), 64);
+        assert_eq!(wave_of("gfx906"), 64);
+        assert_eq!(wave_of("gfx1030"), 32);
+        assert_eq!(wave_of("gfx1201"), 32);
+    }
+}

@@ -1,0 +1,127 @@
+//! Modules, kernels and launches.
+
+use std::ffi::{c_char, c_int, c_uint, c_void};
+
+use hip_sys::{hipError_t, hipFuncAttribute, hipFunction_attribute, hipFunction_t, hipModule_t, hipStream_t};
+
+use super::device::{LANES_MAX, LDS_BYTES};
+use super::{put, text_of};
+use crate::module::{Function, LaunchCall, Module};
+use crate::stream::Work;
+
+/// Markers in `extra`, which hands arguments over as one buffer.
+const BUFFER_POINTER: usize = 1;
+const BUFFER_SIZE: usize = 2;
+const BUFFER_END: usize = 3;
+
+/// Where a launch's argument struct lies.
+///
+/// # Safety
+/// As of HIP: one of both lists is null, and the other one is in the form that HIP documents.
+unsafe fn args_of(f: &Function, params: *mut *mut c_void, extra: *mut *mut c_void) -> Result<*const u8, hipError_t> {
+    if !params.is_null() {
+        // SAFETY: the list has as many entries as the kernel has parameters, which is one.
+        let args = unsafe { params.read() };
+        return if args.is_null() { Err(hipError_t::hipErrorInvalidValue) } else { Ok(args.cast()) };
+    }
+    let (mut buffer, mut bytes) = (std::ptr::null::<u8>(), 0);
+    let mut next = extra;
+    while !next.is_null() {
+        // SAFETY: pairs of marker and value until the end marker.
+        unsafe {
+            match next.read() as usize {
+                BUFFER_POINTER => buffer = next.add(1).read().cast(),
+                BUFFER_SIZE => bytes = next.add(1).read().cast::<usize>().read(),
+                BUFFER_END => break,
+                _ => return Err(hipError_t::hipErrorInvalidValue),
+            }
+            next = next.add(2);
+        }
+    }
+    if buffer.is_null() || bytes != f.args_bytes { Err(hipError_t::hipErrorInvalidValue) } else { Ok(buffer) }
+}
+
+fn check_shape(f: &Function, grid: [u32; 3], block: [u32; 3], lds: u32) -> Result<(), (String, hipError_t)> {
+    let lanes = block.iter().map(|n| u64::from(*n)).product::<u64>();
+    let blocks = grid.iter().map(|n| u64::from(*n) * u64::from(block[0])).max().unwrap_or(0);
+    let wrong = |text: &str, status| Err((format!("launch of {}: {text}", f.name), status));
+    match () {
+        () if grid.contains(&0) => wrong("the grid is empty", hipError_t::hipErrorInvalidConfiguration),
+        // HIP counts the lanes of a grid in 32 bits.
+        () if blocks > u64::from(u32::MAX) => wrong("the grid is too large", hipError_t::hipErrorInvalidConfiguration),
+        () if lanes == 0 || lanes > u64::from(LANES_MAX) => {
+            wrong(&format!("{lanes} lanes a workgroup, not 1 to {LANES_MAX}"), hipError_t::hipErrorInvalidConfiguration)
+        }
+        () if block[1..] != [1, 1] => wrong("workgroups have one dimension here", hipError_t::hipErrorNotSupported),
+        () if lanes > u64::from(f.lanes_max) => {
+            wrong(&format!("{lanes} lanes, but RF_KERNEL({})", f.lanes_max), hipError_t::hipErrorLaunchFailure)
+        }
+        () if lds as usize > LDS_BYTES => {
+            wrong(&format!("{lds} bytes of LDS"), hipError_t::hipErrorLaunchOutOfResources)
+        }
+        () => Ok(()),
+    }
+}
+
+hip_functions! {
+    fn hipModuleLoadData(s, call; module: *mut hipModule_t, image: *const c_void) {
+        if module.is_null() || image.is_null() {
+            return Err(hipError_t::hipErrorInvalidValue);
+        }
+        // SAFETY: HIP's callers give an image.
+        let loaded = unsafe { Module::load(image.cast(), &s.settings) }?;
+        let handle = s.modules.insert(loaded);
+        // SAFETY: HIP's callers give a pointer to write to.
+        unsafe { put(module, handle) }
+    }
+    fn hipModuleUnload(s, call; module: hipModule_t) {
+        s.modules.get(module as usize)?;
+        let finished = s.drain_all();
+        s.modules.remove(module as usize)?;
+        s.functions.retain(|function| function.module != module as usize);
+        finished
+    }
+    fn hipModuleGetFunction(s, call; function: *mut hipFunction_t, module: hipModule_t, name: *const c_char) {
+        // SAFETY: HIP's callers give a string.
+        let name = unsafe { text_of(name) };
+        let found = s.modules.get(module as usize)?.function(module as usize, &name)?;
+        let handle = s.functions.insert(found);
+        // SAFETY: as for the new module.
+        unsafe { put(function, handle) }
+    }
+    fn hipFuncGetAttribute(s, call; value: *mut c_int, attribute: hipFunction_attribute, function: hipFunction_t) {
+        let f = s.functions.get(function as usize)?;
+        let number = match attribute {
+            hipFunction_attribute::HIP_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK => f.lanes_max as c_int,
+            hipFunction_attribute::HIP_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES => LDS_BYTES as c_int,
+            // A CPU has no like of the others.
+            _ => 0,
+        };
+        // SAFETY: as for the new module.
+        unsafe { put(value, number) }
+    }
+    fn hipFuncSetAttribute(s, call; function: *const c_void, attribute: hipFuncAttribute, value: c_int) {
+        Ok(())
+    }
+    fn hipModuleLaunchKernel(s, call; function: hipFunction_t, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint, block_z: c_uint, lds_bytes: c_uint, stream: hipStream_t, params: *mut *mut c_void, extra: *mut *mut c_void) {
+        let f = s.functions.get(function as usize)?.clone();
+        let grid = [grid_x, grid_y, grid_z];
+        check_shape(&f, grid, [block_x, block_y, block_z], lds_bytes).map_err(|(text, status)| s.explain(text, status))?;
+        // SAFETY: HIP's callers give the arguments in one of two ways.
+        let args = unsafe { args_of(&f, params, extra) }.map_err(|status| {
+            s.explain(format!("launch of {}: its arguments are null or of another size", f.name), status)
+        })?;
+        // SAFETY: the caller's argument struct is the kernel's.
+        let args = unsafe { LaunchCall::copy_args(args, f.args_bytes) };
+        let launch = LaunchCall { function: function as usize, grid, threads: block_x, lds_bytes, args };
+        s.enqueue(stream as usize, Work::Launch(launch), call.unwritten)
+    }
+    fn hipModuleOccupancyMaxActiveBlocksPerMultiprocessor(s, call; blocks: *mut c_int, function: hipFunction_t, block_size: c_int, lds_bytes: usize) {
+        s.functions.get(function as usize)?;
+        let lanes = usize::try_from(block_size).ok().filter(|lanes| (1..=LANES_MAX as usize).contains(lanes));
+        let lanes = lanes.ok_or(hipError_t::hipErrorInvalidValue)?;
+        let by_lds = LDS_BYTES.checked_div(lds_bytes).unwrap_or(usize::MAX);
+        // SAFETY: as for the new module.
+        unsafe { put(blocks, (2048 / lanes).min(by_lds) as c_int) }
+    }
+}

@@ -1,0 +1,45 @@
+use std::ptr::null_mut;
+
+use super::*;
+
+fn malloc() -> hipError_t {
+    let mut pointer = null_mut();
+    // SAFETY: the pointer is written; what was allocated is freed.
+    unsafe {
+        let status = hipMalloc(&mut pointer, 16);
+        hipFree(pointer);
+        status
+    }
+}
+
+#[test]
+fn the_second_allocation_fails() {
+    let turn = turn();
+    turn.fault("call=hipMalloc at=2 fail=2");
+    assert_eq!([malloc(), malloc(), malloc()], [OK, hipError_t::hipErrorOutOfMemory, OK]);
+    turn.fault("call=hipMalloc fail=700 sticky");
+    assert_eq!([malloc(), malloc()], [hipError_t::hipErrorIllegalAddress; 2]);
+    assert_eq!(state::lock().counts["hipMalloc"], 5);
+}
+
+#[test]
+fn a_copy_that_does_nothing() {
+    let turn = turn();
+    let device = Device::new(&[1u32, 2]);
+    turn.fault("call=hipMemset unwritten");
+    // SAFETY: inside the allocation.
+    assert_eq!(unsafe { hipMemset(device.address.cast(), 0, 8) }, OK);
+    assert_eq!(device.read(), [1, 2]);
+    // SAFETY: as above.
+    assert_eq!(unsafe { hipMemset(device.address.cast(), 0, 8) }, OK);
+    assert_eq!(device.read(), [0, 0]);
+}
+
+#[test]
+fn a_call_that_takes_long() {
+    let turn = turn();
+    turn.fault("call=hipMalloc sleep=30");
+    let start = std::time::Instant::now();
+    assert_eq!(malloc(), OK);
+    assert!(start.elapsed().as_millis() >= 30);
+}
