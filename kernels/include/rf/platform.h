@@ -26,6 +26,7 @@
 // ---- how functions, kernels and LDS are declared -------------------------------------------------------------------
 // RF_DEV       a device function            RF_INLINE  the same, always inlined
 // RF_KERNEL(t) a kernel of at most t lanes a workgroup
+// RF_KERNEL_RESIDENT(t, b) the same, with few enough registers for b workgroups at a time on a CU or SM
 // RF_LDS       static LDS, as in `RF_LDS float tile[256];`
 // RF_DYNAMIC_LDS(T, name) the LDS asked for at launch, 16-byte aligned
 // RF_EXPORT(k) once after each kernel; only the host build needs it
@@ -34,6 +35,11 @@
 #define RF_DEV __attribute__((device))
 #define RF_INLINE __attribute__((device)) inline __attribute__((always_inline))
 #define RF_KERNEL(threads) extern "C" __attribute__((global, amdgpu_flat_work_group_size(1, threads)))
+#if defined(__GFX9__)  // a CU has 4 SIMDs of waves of 64, else 2 of waves of 32
+#define RF_KERNEL_RESIDENT(threads, blocks) RF_KERNEL(threads) __attribute__((amdgpu_waves_per_eu((threads) * (blocks) / 256)))
+#else
+#define RF_KERNEL_RESIDENT(threads, blocks) RF_KERNEL(threads) __attribute__((amdgpu_waves_per_eu((threads) * (blocks) / 64)))
+#endif
 #define RF_LDS __attribute__((shared))
 #define RF_DYNAMIC_LDS(T, name)                                                   \
     extern __attribute__((shared, aligned(16))) unsigned char rf_dynamic_lds[]; \
@@ -44,6 +50,7 @@
 #define RF_DEV __device__
 #define RF_INLINE __device__ __forceinline__
 #define RF_KERNEL(threads) extern "C" __global__ __launch_bounds__(threads)
+#define RF_KERNEL_RESIDENT(threads, blocks) extern "C" __global__ __launch_bounds__(threads, blocks)
 #define RF_LDS __shared__
 #define RF_DYNAMIC_LDS(T, name)                                             \
     extern __shared__ __align__(16) unsigned char rf_dynamic_lds[];         \
@@ -54,6 +61,7 @@
 #define RF_DEV
 #define RF_INLINE inline __attribute__((always_inline))
 #define RF_CONST static const
+#define RF_KERNEL_RESIDENT(threads, blocks) RF_KERNEL(threads)
 #endif
 
 namespace rf {
