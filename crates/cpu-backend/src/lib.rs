@@ -8,7 +8,6 @@ pub mod matmul;
 mod pool;
 mod reference;
 mod registry;
-mod weights;
 
 pub use cpu::CpuBackend;
 pub use pool::Pool;

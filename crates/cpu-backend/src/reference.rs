@@ -16,7 +16,7 @@ use rocmforge_program::{
 
 use crate::kv;
 use crate::registry::Registry;
-use crate::weights;
+use rocmforge_program::weights;
 
 /// Naive f32 interpreter of Programs.
 pub struct ReferenceBackend {

@@ -9,6 +9,7 @@ mod op;
 pub mod passes;
 mod print;
 mod types;
+pub mod weights;
 
 pub use builder::ProgramBuilder;
 pub use error::ProgramError;

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use rocmforge_program::backend::{BackendError, WeightSource};
+use rocmforge_program::weights::{as_f32, stored_rows};
 use rocmforge_program::{Op, Program, WeightId};
 use rocmforge_quant::dequantize;
 
 use crate::matmul::PackedMatrix;
 use crate::pool::Pool;
-use crate::weights::{as_f32, stored_rows};
 
 /// The weights of one model, by [`WeightId`]. A weight may have two roles: the embedding table is often the output
 /// matrix too.
