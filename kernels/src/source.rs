@@ -58,16 +58,25 @@ pub(crate) enum Include<'a> {
     Macro(&'a str),
 }
 
-/// The includes of a text, whatever `#if` they stand in, but for those between `#if defined(RF_HOST)` and the line that
-/// ends this branch: no compiler for a device reads them.
-pub(crate) fn includes(text: &str) -> impl Iterator<Item = Include<'_>> {
+/// Who reads the sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// A compiler for GPUs.
+    Gpu,
+    /// Any compiler, that of the host included.
+    Any,
+}
+
+/// The includes of a text, whatever `#if` they stand in. What stands between `#if defined(RF_HOST)` and the line that
+/// ends this branch is not for GPUs.
+pub(crate) fn includes(text: &str, reader: Reader) -> impl Iterator<Item = Include<'_>> {
     let mut host_only = false;
     text.lines().filter_map(move |line| {
         let directive = line.trim_start().strip_prefix('#')?.trim_start();
         if directive.starts_with("if") || directive.starts_with("el") || directive.starts_with("endif") {
             host_only = directive.trim_end() == "if defined(RF_HOST)";
         }
-        if host_only { None } else { include(directive) }
+        if host_only && reader == Reader::Gpu { None } else { include(directive) }
     })
 }
 
@@ -101,7 +110,12 @@ pub(crate) struct Closure<'a> {
 }
 
 /// Follows the includes from `file` on. An `#include MACRO` is looked up in `defines`.
-pub(crate) fn closure<'a>(sources: &'a [Source], file: &str, defines: &[(String, String)]) -> Closure<'a> {
+pub(crate) fn closure<'a>(
+    sources: &'a [Source],
+    file: &str,
+    defines: &[(String, String)],
+    reader: Reader,
+) -> Closure<'a> {
     let mut found = Closure::default();
     let Some(first) = sources.iter().find(|s| s.path == file) else {
         found.missing.push(file.to_owned());
@@ -111,7 +125,7 @@ pub(crate) fn closure<'a>(sources: &'a [Source], file: &str, defines: &[(String,
     let mut next = 0;
     while let Some(&source) = found.files.get(next) {
         next += 1;
-        for include in includes(source.text) {
+        for include in includes(source.text, reader) {
             let name = match include {
                 Include::Ours(name) => name,
                 Include::System(name) => {
@@ -148,7 +162,7 @@ mod tests {
     #[test]
     fn a_closure_follows_includes_and_defines() {
         let defines = [("KIND".to_owned(), "\"rf/q4.h\"".to_owned())];
-        let closure = closure(FILES, "norm/norm.hip", &defines);
+        let closure = closure(FILES, "norm/norm.hip", &defines, Reader::Gpu);
         let paths: Vec<_> = closure.files.iter().map(|s| s.path).collect();
         assert_eq!(paths, ["norm/norm.hip", "include/rf/a.h", "include/rf/q4.h", "norm/near.h", "include/rf/b.h"]);
         assert_eq!(closure.missing, ["norm/near.h: <cmath>", "norm/near.h: gone.h"]);
@@ -156,18 +170,20 @@ mod tests {
 
     #[test]
     fn a_macro_that_no_define_names_is_left_to_the_compiler() {
-        assert_eq!(closure(FILES, "norm/norm.hip", &[]).files.len(), 4);
+        assert_eq!(closure(FILES, "norm/norm.hip", &[], Reader::Gpu).files.len(), 4);
     }
 
     #[test]
-    fn what_only_the_host_includes_is_left_out() {
+    fn what_only_the_host_includes_is_not_for_gpus() {
         let text = "#if defined(RF_HOST)\n#include <cmath>\n#elif X\n#include \"amd.h\"\n#endif\n#include \"a.h\"\n";
-        assert_eq!(includes(text).collect::<Vec<_>>(), [Include::Ours("amd.h"), Include::Ours("a.h")]);
+        let found = |reader| includes(text, reader).collect::<Vec<_>>();
+        assert_eq!(found(Reader::Gpu), [Include::Ours("amd.h"), Include::Ours("a.h")]);
+        assert_eq!(found(Reader::Any), [Include::System("cmath"), Include::Ours("amd.h"), Include::Ours("a.h")]);
     }
 
     #[test]
     fn a_missing_file_is_named() {
-        assert_eq!(closure(FILES, "attic.hip", &[]).missing, ["attic.hip"]);
+        assert_eq!(closure(FILES, "attic.hip", &[], Reader::Any).missing, ["attic.hip"]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use rocmforge_quant::GgmlType;
 
 use crate::COMPILE_OPTIONS;
 use crate::digest::{Digest, Hasher};
-use crate::source::{Closure, Source, closure, sources, text_digest};
+use crate::source::{Closure, Reader, Source, closure, sources, text_digest};
 
 /// The rows of each family.
 static FAMILIES: &[fn() -> Vec<Module>] = &[
@@ -37,6 +37,10 @@ static FAMILIES: &[fn() -> Vec<Module>] = &[
 ];
 
 static MODULES: LazyLock<Vec<Module>> = LazyLock::new(|| FAMILIES.iter().flat_map(|rows| rows()).collect());
+
+/// Types of cached keys and values: the suffix of a module's name, and the type of `rf/kv.h` that `RF_KV` names.
+const KV_TYPES: &[(&str, &str)] =
+    &[("f32", "KvF32"), ("f16", "KvF16"), ("bf16", "KvBF16"), ("q8_0", "KvQ8"), ("f8", "KvF8")];
 
 /// One compilation of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,8 +97,8 @@ impl Module {
         self.name.split('/').next().unwrap_or_default()
     }
 
-    fn closure(&self) -> Closure<'static> {
-        closure(sources(), self.file, &self.defines)
+    fn closure(&self, reader: Reader) -> Closure<'static> {
+        closure(sources(), self.file, &self.defines, reader)
     }
 
     /// The text to compile; `None` if the table names a file that is not there.
@@ -102,9 +106,14 @@ impl Module {
         sources().iter().find(|s| s.path == self.file)
     }
 
-    /// All files the module is made of on a device: its source, then the headers it includes directly or through others.
+    /// All files the module is made of on a GPU: its source, then the headers it includes directly or through others.
     pub fn files(&self) -> Vec<&'static Source> {
-        self.closure().files
+        self.closure(Reader::Gpu).files
+    }
+
+    /// The same, and the headers that only a compiler for the host reads.
+    pub fn files_for_any(&self) -> Vec<&'static Source> {
+        self.closure(Reader::Any).files
     }
 
     /// Options for a compiler, one argument each: [`COMPILE_OPTIONS`] and the defines.
@@ -113,7 +122,7 @@ impl Module {
         COMPILE_OPTIONS.iter().map(|option| (*option).to_owned()).chain(defines).collect()
     }
 
-    /// Digest of everything the code depends on but the compiler and its target: files, names, and options.
+    /// Digest of everything the code of a GPU depends on but the compiler and its target: files, names, and options.
     pub fn hash(&self) -> Digest {
         let named = self.options().iter().fold(Hasher::new().field(self.file), |hasher, option| hasher.field(option));
         let files = self.files();

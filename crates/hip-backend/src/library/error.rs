@@ -29,7 +29,9 @@ pub enum KernelError {
         log: String,
     },
     /// A function of hipRTC failed in another way.
-    #[error("compiling `{module}` for {arch}: {call}: {message}; is the installed hipRTC of the same release as the HIP runtime?")]
+    #[error(
+        "compiling `{module}` for {arch}: {call}: {message}; is the installed hipRTC of the same release as the HIP runtime?"
+    )]
     Rtc {
         /// The module.
         module: String,

@@ -68,6 +68,8 @@ pub(super) struct Images {
     pub arch: String,
     /// Versions of what the objects are made by and for.
     pub versions: String,
+    /// Whether objects are made by the system's own libraries, and for GPUs. Others may read more of the sources.
+    pub system: bool,
     pub defines: Vec<(String, String)>,
     pub embedded: bool,
     pub cache: Option<DiskCache>,
@@ -117,7 +119,9 @@ impl Images {
     fn key(&self, module: &Module) -> Digest {
         let start = Hasher::new().field(KEY_VERSION.to_le_bytes()).field(module.hash().0);
         let start = start.field(base_arch(&self.arch)).field(&self.versions);
-        self.defines.iter().fold(start, |hasher, (name, value)| hasher.field(name).field(value)).finish()
+        let start = self.defines.iter().fold(start, |hasher, (name, value)| hasher.field(name).field(value));
+        let others = if self.system { Vec::new() } else { module.files_for_any() };
+        others.iter().fold(start, |hasher, source| hasher.field(source.path).field(source.text)).finish()
     }
 
     fn keep(&self, module: &Module, key: &Digest, object: &[u8]) {
@@ -169,6 +173,7 @@ mod tests {
         Images {
             arch: "gfx9999:xnack-".into(),
             versions: "1".into(),
+            system: true,
             defines: Vec::new(),
             embedded: true,
             cache: folder.map(|folder| DiskCache::new(folder.path().to_path_buf(), 1 << 20)),
@@ -206,6 +211,7 @@ mod tests {
         };
         assert_eq!(changed(|images| images.versions = "2".into()), Origin::Compiled);
         assert_eq!(changed(|images| images.arch = "gfx9998".into()), Origin::Compiled);
+        assert_eq!(changed(|images| images.system = false), Origin::Compiled);
         assert_eq!(changed(|images| images.defines = vec![("X".into(), "1".into())]), Origin::Compiled);
         // The features of a target make no difference.
         assert_eq!(changed(|images| images.arch = "gfx9999".into()), Origin::Cached);

@@ -137,13 +137,16 @@ impl Kernels {
             CacheFolder::At(folder) => Some(folder),
             CacheFolder::Off => None,
         };
+        let api = device.api();
+        let (runtime, driver) = (properties.runtime_version, properties.driver_version);
         let images = Images {
             arch: properties.arch.clone(),
-            versions: format!("runtime {} driver {}", properties.runtime_version, properties.driver_version),
+            versions: format!("{} runtime {runtime} driver {driver}", api.path().display()),
+            system: !api.is_named(),
             defines: options.defines,
             embedded: options.embedded,
             cache: folder.map(|folder| DiskCache::new(folder, options.cache_bytes_max)),
-            compiler: Box::new(HipRtc::new(Arc::clone(device.api()))),
+            compiler: Box::new(HipRtc::new(Arc::clone(api))),
         };
         Self(Arc::new(Shared { device: device.clone(), images, modules: Mutex::default() }))
     }
@@ -276,9 +279,9 @@ impl Shared {
     }
 }
 
-/// Where to look after a refusal. Memory that ran out does not come back with another object.
+/// Where to look after a refusal. Memory that ran out, or a lost device, does not come back with another object.
 fn next_origin(refused: Origin, error: &KernelError) -> Option<Origin> {
-    if matches!(error, KernelError::Load { source: HipError::OutOfMemory { .. }, .. }) {
+    if !matches!(error, KernelError::Load { source: HipError::BadImage { .. }, .. }) {
         return None;
     }
     match refused {
