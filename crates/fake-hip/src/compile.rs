@@ -103,12 +103,7 @@ fn is_for_any_compiler(option: &str) -> bool {
     option.starts_with("-D") || option.starts_with("-U") || option.starts_with("-std=")
 }
 
-fn build(
-    program: &Program,
-    arguments: &[String],
-    compiler: &Path,
-    folder: &Path,
-) -> Result<PathBuf, CompileError> {
+fn build(program: &Program, arguments: &[String], compiler: &Path, folder: &Path) -> Result<PathBuf, CompileError> {
     let include = folder.join("include");
     for (name, text) in &program.headers {
         write_inside(&include, name, text)?;

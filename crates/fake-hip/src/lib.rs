@@ -1,14 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod block;
 mod compile;
 mod control;
 mod faults;
 mod memory;
 mod module;
+mod say;
 mod settings;
 mod state;
 mod stream;
 #[allow(non_snake_case, reason = "the functions have HIP's names")]
 mod symbols;
 
-pub use control::{Fault, FakeHip, OpenError, compiler, library_path};
+pub use control::{FakeHip, Fault, OpenError, compiler, library_path};

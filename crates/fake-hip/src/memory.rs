@@ -1,17 +1,16 @@
 //! The memory of the devices: host memory between guard zones, and a register of where it lies.
 
-use std::alloc::{Layout, alloc, dealloc};
 use std::collections::BTreeMap;
 
-/// Alignment of every allocation, as HIP gives it.
-const ALIGN: usize = 256;
-/// Bytes of guard on either side; behind the allocation also what rounds it up to [`ALIGN`].
-const GUARD: usize = 256;
+use crate::block::Block;
+
 const GUARD_BYTE: u8 = 0xa5;
 /// New memory holds NaN (of every float type), and -1 as an integer.
 const FRESH_BYTE: u8 = 0xff;
 /// Beyond this the rest of a new allocation is left as the system gives it, so that large ones cost nothing.
 const FRESH_BYTES_MAX: usize = 64 << 20;
+/// As far from an allocation an address is told as lying beside it.
+const NEAR: usize = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -27,8 +26,8 @@ pub(crate) enum Kind {
 struct Allocation {
     bytes: usize,
     kind: Kind,
-    /// Start and layout of the whole block, guards included; `None` for memory that the program owns.
-    block: Option<(usize, Layout)>,
+    /// What it lies in, guards included; `None` for memory that the program owns.
+    block: Option<Block>,
 }
 
 /// Where a range of addresses lies.
@@ -64,24 +63,17 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// A new allocation's address, `None` without memory. `bytes` is not 0.
-    pub(crate) fn allocate(&mut self, bytes: usize, kind: Kind) -> Option<usize> {
-        let whole = bytes.checked_next_multiple_of(ALIGN)?.checked_add(2 * GUARD)?;
-        let layout = Layout::from_size_align(whole, ALIGN).ok()?;
-        // SAFETY: the layout is not empty.
-        let block = unsafe { alloc(layout) };
-        if block.is_null() {
-            return None;
+    /// A new allocation's address, `None` without memory. `bytes` is not 0. With `pages`, every access beside it faults
+    /// that is further away than what its alignment needs.
+    pub(crate) fn allocate(&mut self, bytes: usize, kind: Kind, pages: bool) -> Option<usize> {
+        let block = if pages { Block::with_pages(bytes) } else { Block::with_guards(bytes) }?;
+        let allocation = Allocation { bytes, kind, block: Some(block) };
+        let address = allocation.block.as_ref()?.address();
+        for (start, guard) in guards(address, &allocation) {
+            fill(start, guard, GUARD_BYTE);
         }
-        let address = block as usize + GUARD;
-        let behind = whole - GUARD - bytes;
-        // SAFETY: the block has `whole` bytes: a guard, the allocation, and a guard with what rounds up.
-        unsafe {
-            block.write_bytes(GUARD_BYTE, GUARD);
-            block.add(GUARD).write_bytes(FRESH_BYTE, bytes.min(FRESH_BYTES_MAX));
-            block.add(GUARD + bytes).write_bytes(GUARD_BYTE, behind);
-        }
-        self.allocations.insert(address, Allocation { bytes, kind, block: Some((block as usize, layout)) });
+        fill(address, bytes.min(FRESH_BYTES_MAX), FRESH_BYTE);
+        self.allocations.insert(address, allocation);
         Some(address)
     }
 
@@ -102,10 +94,6 @@ impl Memory {
         }
         let allocation = self.allocations.remove(&address)?;
         let damage = damage_of(address, &allocation);
-        if let Some((block, layout)) = allocation.block {
-            // SAFETY: the block came from `alloc` with this layout and left the register just now.
-            unsafe { dealloc(block as *mut u8, layout) };
-        }
         Some(damage)
     }
 
@@ -130,6 +118,21 @@ impl Memory {
             }
             Some((&start, a)) if start + a.bytes > address => Place::Across,
             _ => Place::Outside,
+        }
+    }
+
+    /// Where an address lies that is in no allocation: beside which one.
+    pub(crate) fn neighbour(&self, address: usize) -> Option<String> {
+        let before =
+            self.allocations.range(..=address).next_back().map(|(start, a)| (address - start, *start, a.bytes));
+        let after = self.allocations.range(address..).next().map(|(start, a)| (start - address, *start, a.bytes));
+        let text = |offset: String, start: usize, bytes: usize| {
+            format!("byte {offset} of the allocation of {bytes} bytes at {start:#x}")
+        };
+        match (before, after) {
+            (Some((offset, start, bytes)), _) if offset < bytes + NEAR => Some(text(offset.to_string(), start, bytes)),
+            (_, Some((offset, start, bytes))) if offset < NEAR => Some(text(format!("-{offset}"), start, bytes)),
+            _ => None,
         }
     }
 
@@ -161,18 +164,19 @@ impl Memory {
 
 /// The guards of an allocation as `(start, bytes)`.
 fn guards(address: usize, allocation: &Allocation) -> [(usize, usize); 2] {
-    match allocation.block {
+    match &allocation.block {
         None => [(address, 0); 2],
-        Some((block, layout)) => {
+        Some(block) => {
+            let writable = block.writable();
             let end = address + allocation.bytes;
-            [(block, GUARD), (end, block + layout.size() - end)]
+            [(writable.start, address - writable.start), (end, writable.end - end)]
         }
     }
 }
 
 fn damage_of(address: usize, allocation: &Allocation) -> Option<Damage> {
     guards(address, allocation).into_iter().find_map(|(start, bytes)| {
-        // SAFETY: a guard lies in the allocation's block, which is not freed, and is written only by mistake.
+        // SAFETY: a guard lies in the writable part of the allocation's block, which is not freed.
         let guard = unsafe { std::slice::from_raw_parts(start as *const u8, bytes) };
         let changed = guard.iter().position(|byte| *byte != GUARD_BYTE)?;
         let offset = (start + changed) as isize - address as isize;
@@ -182,9 +186,14 @@ fn damage_of(address: usize, allocation: &Allocation) -> Option<Damage> {
 
 fn repair(address: usize, allocation: &Allocation) {
     for (start, bytes) in guards(address, allocation) {
-        // SAFETY: as in `damage_of`.
-        unsafe { std::ptr::write_bytes(start as *mut u8, GUARD_BYTE, bytes) };
+        fill(start, bytes, GUARD_BYTE);
     }
+}
+
+/// Fills part of an allocation's block, or nothing.
+fn fill(start: usize, bytes: usize, value: u8) {
+    // SAFETY: callers name ranges in the writable part of a block that is not freed.
+    unsafe { std::ptr::write_bytes(start as *mut u8, value, bytes) };
 }
 
 impl Drop for Memory {
@@ -201,8 +210,8 @@ mod tests {
     fn places() {
         let mut memory = Memory::default();
         let kind = Kind::Device(0);
-        let a = memory.allocate(1000, kind).unwrap();
-        assert_eq!(a % ALIGN, 0);
+        let a = memory.allocate(1000, kind, false).unwrap();
+        assert_eq!(a % crate::block::ALIGN, 0);
         assert_eq!(memory.place(a, 1000), Place::Inside(kind));
         assert_eq!(memory.place(a + 999, 1), Place::Inside(kind));
         assert_eq!(memory.place(a + 999, 2), Place::Across);
@@ -216,7 +225,7 @@ mod tests {
     #[test]
     fn freeing() {
         let mut memory = Memory::default();
-        let a = memory.allocate(64, Kind::Pinned).unwrap();
+        let a = memory.allocate(64, Kind::Pinned, false).unwrap();
         assert_eq!(memory.free(a, |kind| matches!(kind, Kind::Device(_))), None);
         assert_eq!(memory.free(a + 1, |_| true), None);
         assert_eq!(memory.free(a, |_| true), Some(None));
@@ -226,15 +235,26 @@ mod tests {
 
     #[test]
     fn writes_beside_an_allocation() {
+        for pages in [false, true] {
+            let mut memory = Memory::default();
+            let a = memory.allocate(100, Kind::Device(0), pages).unwrap();
+            assert_eq!(memory.damage(), []);
+            // SAFETY: the byte lies in the guard behind the allocation.
+            unsafe { ((a + 103) as *mut u8).write(1) };
+            assert_eq!(memory.damage(), [Damage { address: a, bytes: 100, offset: 103 }]);
+            assert_eq!(memory.damage(), []);
+            // SAFETY: the byte lies in the guard before the allocation.
+            unsafe { ((a - 4) as *mut u8).write(1) };
+            assert_eq!(memory.damage()[0].offset, -4);
+        }
+    }
+
+    #[test]
+    fn neighbours() {
         let mut memory = Memory::default();
-        let a = memory.allocate(100, Kind::Device(0)).unwrap();
-        assert_eq!(memory.damage(), []);
-        // SAFETY: both bytes lie in the guards of the allocation.
-        unsafe { ((a + 103) as *mut u8).write(1) };
-        assert_eq!(memory.damage(), [Damage { address: a, bytes: 100, offset: 103 }]);
-        assert_eq!(memory.damage(), []);
-        // SAFETY: as above.
-        unsafe { ((a - 4) as *mut u8).write(1) };
-        assert_eq!(memory.damage()[0].offset, -4);
+        let a = memory.allocate(100, Kind::Device(0), false).unwrap();
+        assert_eq!(memory.neighbour(a + 300), Some(format!("byte 300 of the allocation of 100 bytes at {a:#x}")));
+        assert_eq!(memory.neighbour(a - 8), Some(format!("byte -8 of the allocation of 100 bytes at {a:#x}")));
+        assert_eq!(memory.neighbour(64), None);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use hip_sys::hipError_t;
 use libloading::Library;
 
-use crate::settings::{Settings, base_arch};
+use crate::settings::{Check, Settings, base_arch};
 use crate::state::{State, Status};
 
 /// A module image begins with this, its whole length and the target; the shared object follows. HIP hands images over
@@ -200,12 +200,19 @@ impl LaunchCall {
         if failed != 0 {
             let end = message.iter().position(|byte| *byte == 0).unwrap_or(message.len());
             let text = String::from_utf8_lossy(&message[..end]).into_owned();
-            let illegal = text.contains("illegal access");
+            let (illegal, text) = with_neighbour(text, state);
             let status = if illegal { hipError_t::hipErrorIllegalAddress } else { hipError_t::hipErrorLaunchFailure };
             return Err(state.explain(text, status));
         }
-        if state.settings.check { check_guards(state, &function.name) } else { Ok(()) }
+        if state.settings.check != Check::Off { check_guards(state, &function.name) } else { Ok(()) }
     }
+}
+
+/// Whether a launch failed by an access to memory that is not there, and beside which allocation it was.
+fn with_neighbour(text: String, state: &State) -> (bool, String) {
+    let Some((_, address)) = text.rsplit_once("illegal access to address 0x") else { return (false, text) };
+    let neighbour = usize::from_str_radix(address, 16).ok().and_then(|address| state.memory.neighbour(address));
+    (true, neighbour.map_or(text.clone(), |place| format!("{text}, {place}")))
 }
 
 fn check_guards(state: &mut State, kernel: &str) -> Status {

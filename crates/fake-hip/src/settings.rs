@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::say::say;
+
 /// What the names of the environment variables begin with.
 const PREFIX: &str = "ROCMFORGE_FAKE_HIP_";
 const KEYS: &[&str] = &["arch", "devices", "memory", "units", "order", "threads", "check", "deferred", "cxx", "cache"];
@@ -32,6 +34,25 @@ impl Order {
     }
 }
 
+/// How accesses beside an allocation are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    Off,
+    /// After every launch by the bytes around the allocations.
+    Guards,
+    /// Also at once, by pages without access around them.
+    Pages,
+}
+
+impl Check {
+    fn parse(text: &str) -> Option<Self> {
+        match text {
+            "pages" => Some(Self::Pages),
+            switch => parse_switch(switch).map(|on| if on { Self::Guards } else { Self::Off }),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
     pub arch: String,
@@ -43,8 +64,7 @@ pub(crate) struct Settings {
     pub order: Order,
     /// Threads that share the blocks of a grid; 0: as many as there are cores.
     pub threads: u32,
-    /// Look after every launch whether it wrote outside the allocations.
-    pub check: bool,
+    pub check: Check,
     /// Enqueued work waits until something waits for it.
     pub deferred: bool,
     pub cxx: Option<PathBuf>,
@@ -60,7 +80,7 @@ impl Default for Settings {
             units: 4,
             order: Order::Forward,
             threads: 0,
-            check: true,
+            check: Check::Guards,
             deferred: false,
             cxx: None,
             cache: None,
@@ -77,7 +97,7 @@ impl Settings {
             if let Ok(value) = std::env::var(&variable)
                 && let Err(reason) = settings.set(key, &value)
             {
-                eprintln!("fake HIP: {variable}: {reason}");
+                say(&format!("{variable}: {reason}"));
             }
         }
         settings
@@ -93,7 +113,7 @@ impl Settings {
             "units" => self.units = value.parse().map_err(|_| wrong())?,
             "order" => self.order = Order::parse(value).ok_or_else(wrong)?,
             "threads" => self.threads = value.parse().map_err(|_| wrong())?,
-            "check" => self.check = parse_switch(value).ok_or_else(wrong)?,
+            "check" => self.check = Check::parse(value).ok_or_else(wrong)?,
             "deferred" => self.deferred = parse_switch(value).ok_or_else(wrong)?,
             "cxx" => self.cxx = Some(value.into()),
             "cache" => self.cache = Some(value.into()),
@@ -150,7 +170,9 @@ mod tests {
     #[test]
     fn settings_by_name() {
         let mut settings = Settings::default();
-        for (key, value) in [("arch", "gfx942"), ("memory", "64M"), ("order", "17"), ("deferred", "on")] {
+        for (key, value) in
+            [("arch", "gfx942"), ("memory", "64M"), ("order", "17"), ("deferred", "on"), ("check", "pages")]
+        {
             settings.set(key, value).unwrap();
         }
         assert_eq!((settings.wave(), settings.memory, settings.deferred), (64, 64 << 20, true));

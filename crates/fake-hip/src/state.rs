@@ -10,6 +10,7 @@ use crate::compile::Program;
 use crate::faults::Fault;
 use crate::memory::Memory;
 use crate::module::{Function, Module};
+use crate::say::say;
 use crate::settings::Settings;
 use crate::stream::{Event, Op, Stream};
 
@@ -110,7 +111,7 @@ impl State {
 
     /// Keeps why a call fails and tells it on stderr.
     pub(crate) fn explain(&mut self, message: String, status: hipError_t) -> hipError_t {
-        eprintln!("fake HIP: {message}");
+        say(&message);
         self.message = message;
         status
     }
@@ -129,7 +130,7 @@ impl State {
 fn faults_from_environment() -> Vec<Fault> {
     let Ok(text) = std::env::var("ROCMFORGE_FAKE_HIP_FAULT") else { return Vec::new() };
     Fault::parse_list(&text).unwrap_or_else(|reason| {
-        eprintln!("fake HIP: ROCMFORGE_FAKE_HIP_FAULT: {reason}");
+        say(&format!("ROCMFORGE_FAKE_HIP_FAULT: {reason}"));
         Vec::new()
     })
 }

@@ -13,14 +13,33 @@ use crate::state::{State, Status};
 /// What a stream can be asked to do.
 #[derive(Debug, Clone)]
 pub(crate) enum Work {
-    Copy { to: usize, from: usize, bytes: usize, kind: hipMemcpyKind },
-    FillBytes { to: usize, value: u8, bytes: usize },
-    FillWords { to: usize, value: u32, count: usize },
+    Copy {
+        to: usize,
+        from: usize,
+        bytes: usize,
+        kind: hipMemcpyKind,
+    },
+    FillBytes {
+        to: usize,
+        value: u8,
+        bytes: usize,
+    },
+    FillWords {
+        to: usize,
+        value: u32,
+        count: usize,
+    },
     Launch(LaunchCall),
     /// The event reaches its nth recording.
-    Record { event: usize, turn: u64 },
+    Record {
+        event: usize,
+        turn: u64,
+    },
     /// Waits for the nth recording.
-    Wait { event: usize, turn: u64 },
+    Wait {
+        event: usize,
+        turn: u64,
+    },
 }
 
 /// One piece of work; `unwritten` is a fault that lets it succeed and do nothing.
@@ -90,7 +109,9 @@ impl Stream {
         let here = std::thread::current().id();
         match &self.capture {
             None => return Err(hipError_t::hipErrorIllegalState),
-            Some(capture) if capture.thread != here && capture.mode != hipStreamCaptureMode::hipStreamCaptureModeRelaxed => {
+            Some(capture)
+                if capture.thread != here && capture.mode != hipStreamCaptureMode::hipStreamCaptureModeRelaxed =>
+            {
                 return Err(hipError_t::hipErrorStreamCaptureWrongThread);
             }
             Some(_) => {}

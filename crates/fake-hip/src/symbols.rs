@@ -6,6 +6,7 @@ use std::ffi::{CStr, c_char};
 use hip_sys::{hipError_t, hiprtcResult};
 
 use crate::faults::{Verdict, judge};
+use crate::say::say;
 use crate::state::{self, State, Status};
 
 /// Defines functions of HIP: `fn hipName(state, call; arguments) { body }` with a body that gives a [`Status`]; `state`
@@ -52,7 +53,7 @@ fn enter(name: &'static str) -> Verdict {
     // Others may go on while this call sleeps.
     drop(state);
     if verdict.abort {
-        eprintln!("fake HIP: a fault ends the process in {name}");
+        say(&format!("a fault ends the process in {name}"));
         std::process::abort();
     }
     if let Some(time) = verdict.sleep {

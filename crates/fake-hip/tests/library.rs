@@ -1,7 +1,7 @@
 //! The shared library as a program opens it.
 
+use fake_hip::{FakeHip, Fault, library_path};
 use hip_sys::hipError_t;
-use fake_hip::{Fault, FakeHip, library_path};
 
 #[test]
 fn it_has_every_symbol() {
@@ -19,7 +19,8 @@ fn it_can_be_steered() {
     let error = fake.set("arch", "sm_90").unwrap_err().to_string();
     assert!(error.contains("sm_90"), "{error}");
     assert_eq!(fake.last_message(), error);
-    fake.add_fault(&Fault::fail(hipError_t::hipErrorOutOfMemory).call("hipMalloc").at(3).sticky().this_thread()).unwrap();
+    fake.add_fault(&Fault::fail(hipError_t::hipErrorOutOfMemory).call("hipMalloc").at(3).sticky().this_thread())
+        .unwrap();
     fake.clear_faults();
     fake.reset();
     assert_eq!((fake.calls(), fake.call_count("hipMalloc")), (0, 0));

@@ -176,6 +176,7 @@ pub(super) fn static_text(text: &'static str) -> *const c_char {
     use std::sync::{LazyLock, Mutex, PoisonError};
     static TEXTS: LazyLock<Mutex<HashMap<&'static str, &'static CStr>>> = LazyLock::new(Mutex::default);
     let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    let kept = texts.entry(text).or_insert_with(|| Box::leak(CString::new(text).unwrap_or_default().into_boxed_c_str()));
+    let kept =
+        texts.entry(text).or_insert_with(|| Box::leak(CString::new(text).unwrap_or_default().into_boxed_c_str()));
     kept.as_ptr()
 }

@@ -6,6 +6,7 @@ use hip_sys::{hipDeviceptr_t, hipError_t, hipMemcpyKind, hipStream_t};
 
 use super::{Call, put};
 use crate::memory::{Damage, Kind};
+use crate::settings::Check;
 use crate::state::{self, State, Status};
 use crate::stream::Work;
 
@@ -17,7 +18,7 @@ unsafe fn allocate(s: &mut State, to: *mut *mut c_void, bytes: usize, kind: Kind
     s.forbid_during_capture()?;
     let address = match bytes {
         0 => 0,
-        _ => s.memory.allocate(bytes, kind).ok_or(hipError_t::hipErrorOutOfMemory)?,
+        _ => s.memory.allocate(bytes, kind, s.settings.check == Check::Pages).ok_or(hipError_t::hipErrorOutOfMemory)?,
     };
     // SAFETY: as the caller says.
     unsafe { put(to, address as *mut c_void) }

@@ -3,8 +3,7 @@
 use std::ffi::c_uint;
 
 use hip_sys::{
-    hipError_t, hipEvent_t, hipGraph_t, hipStream_t, hipStreamCaptureMode, hipStreamCaptureStatus,
-    hipStreamNonBlocking,
+    hipError_t, hipEvent_t, hipGraph_t, hipStream_t, hipStreamCaptureMode, hipStreamCaptureStatus, hipStreamNonBlocking,
 };
 
 use super::put;

@@ -4,6 +4,7 @@ use std::ptr::{null, null_mut};
 use hip_sys::{hipFunction_t, hipModule_t, hiprtcProgram, hiprtcResult};
 
 use super::*;
+use crate::say::say;
 use crate::symbols::device::*;
 use crate::symbols::modules::*;
 use crate::symbols::rtc::*;
@@ -57,7 +58,7 @@ impl Kernels {
         match compile(SOURCE, &[&arch, "-O3", "-DFRACTION=0.5f"]) {
             Ok(image) => Some(Self { module: load(&image).unwrap() }),
             Err((_, log)) if crate::compiler().is_none() => {
-                eprintln!("skipped: {log}");
+                say(&format!("test skipped: {log}"));
                 None
             }
             Err((status, log)) => panic!("{status:?}: {log}"),
@@ -189,9 +190,21 @@ fn a_read_from_nowhere_is_an_illegal_address() {
     let turn = turn();
     let Some(kernels) = Kernels::load() else { return };
     let (x, out) = (numbers(1), Device::new(&[0f32; 1]));
-    let call = Args { x: 64 as *const f32, ..args(&x, &x, &out) };
+    let call = Args { x: std::ptr::without_provenance(64), ..args(&x, &x, &out) };
     assert_eq!(kernels.launch(c"read_nowhere", 3, 64, &call), hipError_t::hipErrorIllegalAddress);
     assert!(turn.message().contains("block (1, 0, 0), lane 5: illegal access to address 0x40"), "{}", turn.message());
+}
+
+#[test]
+fn pages_find_reads_beside_an_allocation() {
+    let turn = turn();
+    turn.set("check", "pages");
+    let Some(kernels) = Kernels::load() else { return };
+    let (x, out) = (numbers(64), Device::new(&[0f32; 256]));
+    let call = args(&x, &x, &out);
+    assert_eq!(kernels.launch(c"add", 1, 64, &call), OK);
+    assert_eq!(kernels.launch(c"add", 1, 256, &call), hipError_t::hipErrorIllegalAddress);
+    assert!(turn.message().contains("byte 256 of the allocation of 256 bytes"), "{}", turn.message());
 }
 
 #[test]
@@ -224,7 +237,8 @@ fn arguments_as_one_buffer() {
     let mut launch = |mut bytes: usize| {
         let buffer = std::ptr::from_mut(&mut call).cast();
         let size = std::ptr::from_mut(&mut bytes).cast();
-        let mut extra = [1 as *mut _, buffer, 2 as *mut _, size, 3 as *mut _];
+        let [pointer, length, end] = [1, 2, 3].map(std::ptr::without_provenance_mut);
+        let mut extra = [pointer, buffer, length, size, end];
         // SAFETY: the list has HIP's form, and the buffer the argument struct.
         unsafe { hipModuleLaunchKernel(add, 1, 1, 1, 64, 1, 1, 0, null_mut(), null_mut(), extra.as_mut_ptr()) }
     };
@@ -253,7 +267,7 @@ fn modules_are_for_one_target() {
 fn a_mistake_in_the_source_comes_back_in_the_log() {
     let _turn = turn();
     if crate::compiler().is_none() {
-        eprintln!("skipped: no C++ compiler");
+        say("test skipped: no C++ compiler");
         return;
     }
     let (status, log) = compile("#include \"rf/platform.h\"\nint f() { return nothing; }\n", &[]).unwrap_err();
