@@ -34,7 +34,18 @@ static ROOMS: &[Room] = &[
     Room { name: "model", uses: &["attention", "gguf-loader", "program", "quant"] },
     Room {
         name: "engine",
-        uses: &["chat", "cpu-backend", "gguf-loader", "hip-backend", "kv-cache", "model", "program", "quant", "sampler", "tokenizer"],
+        uses: &[
+            "chat",
+            "cpu-backend",
+            "gguf-loader",
+            "hip-backend",
+            "kv-cache",
+            "model",
+            "program",
+            "quant",
+            "sampler",
+            "tokenizer",
+        ],
     },
     Room {
         name: "cli",
@@ -93,7 +104,7 @@ static OWNED: &[(&str, &[&str])] = &[
     ("rustyline", &["cli"]),
     ("tracing-subscriber", &["cli"]),
     // The system.
-    ("libc", &["cli", "cpu-backend"]),
+    ("libc", &["cli", "cpu-backend", "fake-hip"]),
     ("libloading", &["fake-hip", "hip-on-cuda", "hip-sys", "hipblas-sys", "rccl-sys"]),
     ("memmap2", &["engine"]),
     // Text.

@@ -121,6 +121,9 @@ fn list(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
+/// Kinds of a library that other packages use; the second is told for one that names its kinds.
+const LIBRARIES: [&str; 2] = ["lib", "rlib"];
+
 fn package_of(package: &Value, prefix: &str) -> Package {
     let text = |key: &str| package[key].as_str().unwrap_or_default().to_string();
     let manifest = text("manifest_path").replace('\\', "/");
@@ -142,8 +145,8 @@ fn package_of(package: &Value, prefix: &str) -> Package {
         description: text("description"),
         missing: missing.into_iter().filter(|key| text(key).is_empty()).collect(),
         published: package["publish"].is_null(),
-        has_library: target("lib").is_some(),
-        root_file: ["lib", "bin", "test"].into_iter().find_map(target).unwrap_or_default(),
+        has_library: LIBRARIES.into_iter().any(|kind| target(kind).is_some()),
+        root_file: LIBRARIES.into_iter().chain(["cdylib", "bin", "test"]).find_map(target).unwrap_or_default(),
         dependencies: list(&package["dependencies"]).map(dependency).collect(),
     }
 }
