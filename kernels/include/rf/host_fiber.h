@@ -9,22 +9,20 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
-#include <ucontext.h>
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(RF_FIBER_UCONTEXT)
 #define RF_FIBER_UCONTEXT
+#endif
+#if defined(RF_FIBER_UCONTEXT)
+#include <ucontext.h>
 #endif
 
 // Several objects of one program may contain these lines, therefore weak; none shows them to others, therefore hidden.
-#if defined(__APPLE__)
-#define RF_FIBER_SYMBOL "_rf_fiber_switch"
-#define RF_FIBER_DECLARE ".private_extern _rf_fiber_switch\n .weak_definition _rf_fiber_switch\n .globl _rf_fiber_switch\n"
-#else
-#define RF_FIBER_SYMBOL "rf_fiber_switch"
-#define RF_FIBER_DECLARE ".weak rf_fiber_switch\n .hidden rf_fiber_switch\n .type rf_fiber_switch, %function\n"
-#endif
+#define RF_FIBER_SWITCH \
+    ".weak rf_fiber_switch\n .hidden rf_fiber_switch\n .type rf_fiber_switch, %function\nrf_fiber_switch:\n"
 
-#if defined(__x86_64__)
-__asm__(".pushsection .text\n" RF_FIBER_DECLARE RF_FIBER_SYMBOL ":\n"
+#if defined(RF_FIBER_UCONTEXT)
+#elif defined(__x86_64__)
+__asm__(".pushsection .text\n" RF_FIBER_SWITCH
         " pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
         " movq %rsp, (%rdi)\n"
         " movq %rsi, %rsp\n"
@@ -32,7 +30,7 @@ __asm__(".pushsection .text\n" RF_FIBER_DECLARE RF_FIBER_SYMBOL ":\n"
         " ret\n"
         ".popsection\n");
 #elif defined(__aarch64__)
-__asm__(".pushsection .text\n .p2align 2\n" RF_FIBER_DECLARE RF_FIBER_SYMBOL ":\n"
+__asm__(".pushsection .text\n .p2align 2\n" RF_FIBER_SWITCH
         " sub sp, sp, #160\n"
         " stp x19, x20, [sp]\n stp x21, x22, [sp, #16]\n stp x23, x24, [sp, #32]\n stp x25, x26, [sp, #48]\n"
         " stp x27, x28, [sp, #64]\n stp x29, x30, [sp, #80]\n"

@@ -43,3 +43,24 @@ fn a_call_that_takes_long() {
     assert_eq!(malloc(), OK);
     assert!(start.elapsed().as_millis() >= 30);
 }
+
+/// Runs this test alone in a process of its own, whose allocation is to end it.
+#[test]
+fn a_fault_ends_the_process() {
+    const CHILD: &str = "FAKE_HIP_TEST_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let _turn = turn();
+        malloc();
+        return;
+    }
+    let run = |fault: &str| {
+        let name = "symbols::tests::faults::a_fault_ends_the_process";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args([name, "--exact"]).env(CHILD, "1").env("ROCMFORGE_FAKE_HIP_FAULT", fault);
+        child.output().unwrap()
+    };
+    let aborted = run("call=hipMalloc abort");
+    assert!(!aborted.status.success());
+    assert!(String::from_utf8_lossy(&aborted.stderr).contains("ends the process in hipMalloc"));
+    assert!(run("call=hipMalloc at=2 abort").status.success());
+}
