@@ -14,8 +14,8 @@
 // gemm_16x64                    up to 16 rows: read the weights at full speed; 128 columns at a time, so that enough
 //                               loads are under way
 // gemm_32x64, gemm_64x128       some rows
-// gemm_128x128                  prefill: a wave computes 64x64, where a product reads the fewest bytes of LDS. Needs a
-//                               matrix unit: its sums do not fit the registers beside whole rows.
+// gemm_128x128                  prefill: a wave computes 64x64, where a product reads the fewest bytes of LDS; on RDNA
+//                               half of that with twice the waves, since each of its 32 lanes would need 256 registers
 #include "rf/gemm/tile.h"
 
 namespace rf {
@@ -55,17 +55,17 @@ RF_KERNEL(Tile64x128::THREADS) void gemm_64x128(GemmArgs a) {
 }
 RF_EXPORT(gemm_64x128)
 
-#if RF_HAS_MMA || defined(RF_HOST)
-#if RF_AMD && RF_WAVE_SIZE == 32
-using Tile128x128 = TileShape<128, 128, 64, 64, 32>;
-#else
+#if RF_NVIDIA || RF_WAVE_SIZE == 64
 using Tile128x128 = TileShape<128, 128, 32, 64, 64>;
+#elif RF_AMD && !RF_HAS_MMA
+using Tile128x128 = TileShape<128, 128, 32, 32, 64>;
+#else
+using Tile128x128 = TileShape<128, 128, 64, 64, 32>;
 #endif
 RF_KERNEL(Tile128x128::THREADS) void gemm_128x128(GemmArgs a) {
     RF_LDS GemmLds<Number, Tile128x128> lds;
     gemm_of<Tile128x128>(a, lds);
 }
 RF_EXPORT(gemm_128x128)
-#endif
 
 }  // namespace rf

@@ -27,6 +27,14 @@
 #define RF_HAS_MMA 0
 #endif
 
+// Loops over fragments: their indices are constants on a GPU, since registers have no addresses. On a CPU that would be
+// a minute of compilation for nothing.
+#if defined(RF_HOST)
+#define RF_UNROLL_TILES
+#else
+#define RF_UNROLL_TILES RF_UNROLL
+#endif
+
 namespace rf {
 
 #if RF_NVIDIA
@@ -196,12 +204,12 @@ struct FragC {
     static constexpr int ROW_LANES = 8;
     float v[COUNT];
     RF_INLINE void zero() {
-        RF_UNROLL for (int i = 0; i < COUNT; ++i) v[i] = 0.0f;
+        RF_UNROLL_TILES for (int i = 0; i < COUNT; ++i) v[i] = 0.0f;
     }
     RF_INLINE static int row(int i) { return static_cast<int>(lane() / 8) + i / 2 * MMA_HIGH; }
     RF_INLINE static int col(int i) { return static_cast<int>(lane() % 8) + i % 2 * 8; }
     template <class F> RF_INLINE void each(F&& f) {
-        RF_UNROLL for (int i = 0; i < COUNT; ++i) f(row(i), col(i), v[i]);
+        RF_UNROLL_TILES for (int i = 0; i < COUNT; ++i) f(row(i), col(i), v[i]);
     }
     RF_INLINE void settle() {}
 };
@@ -214,11 +222,11 @@ RF_INLINE void load_row(u32 (&r)[8], const void* lds) {
 }
 template <class T> RF_INLINE void load_a(FragA<T>& a, const T* lds, int stride) {
     const int first = static_cast<int>(lane() / 8);
-    RF_UNROLL for (int i = 0; i < MMA_ROWS; ++i) load_row(a.r[i], lds + (first + i * MMA_HIGH) * stride);
+    RF_UNROLL_TILES for (int i = 0; i < MMA_ROWS; ++i) load_row(a.r[i], lds + (first + i * MMA_HIGH) * stride);
 }
 template <class T> RF_INLINE void load_b(FragB<T>& b, const T* lds, int stride) {
     const int first = static_cast<int>(lane() % 8);
-    RF_UNROLL for (int j = 0; j < 2; ++j) load_row(b.r[j], lds + (first + j * 8) * stride);
+    RF_UNROLL_TILES for (int j = 0; j < 2; ++j) load_row(b.r[j], lds + (first + j * 8) * stride);
 }
 
 // c + a.low * b.low + a.high * b.high
@@ -243,9 +251,9 @@ template <class T> RF_INLINE void mma(FragC& c, const FragA<T>& a, const FragB<T
     // A matrix unit needs every lane of the wave; here this finds out whether they came.
     wave_barrier();
 #endif
-    RF_UNROLL for (int i = 0; i < MMA_ROWS; ++i) {
-        RF_UNROLL for (int j = 0; j < 2; ++j) {
-            RF_UNROLL for (int k = 0; k < 8; ++k) c.v[i * 2 + j] = dot2(T{}, a.r[i][k], b.r[j][k], c.v[i * 2 + j]);
+    RF_UNROLL_TILES for (int i = 0; i < MMA_ROWS; ++i) {
+        RF_UNROLL_TILES for (int j = 0; j < 2; ++j) {
+            RF_UNROLL_TILES for (int k = 0; k < 8; ++k) c.v[i * 2 + j] = dot2(T{}, a.r[i][k], b.r[j][k], c.v[i * 2 + j]);
         }
     }
 }

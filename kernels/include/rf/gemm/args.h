@@ -15,10 +15,12 @@ namespace rf {
 struct GemmPart {
     Planes w;           // [rows, k], or [experts * rows, k]
     const float* bias;  // [rows], or [experts, rows]; may be null
-    float* y;           // [tokens, rows]
-    float* partial;     // [splits, tokens, rows], where splits > 1
+    float* y;           // [tokens, y_stride]
+    float* partial;     // null, or where there are several splits [splits, tokens, rows]: they go there instead
     u32 rows;
+    u32 y_stride;
     u32 first_column;   // column tiles of the parts before this one
+    u32 pad;
 };
 
 struct GemmArgs {
@@ -102,12 +104,12 @@ RF_INLINE u32 row_of(const GemmWork& work, u32 i) {
 struct GemmOut {
     float* to;
     const float* bias;
-    u32 rows;
+    u32 stride;
 };
 RF_INLINE GemmOut find_out(const GemmArgs& a, const GemmWork& work) {
     const GemmPart& p = a.part[work.part];
     const float* bias = p.bias == nullptr ? nullptr : p.bias + work.matrix;
-    if (p.partial == nullptr) return {p.y, bias, p.rows};
+    if (p.partial == nullptr) return {p.y, bias, p.y_stride};
     return {p.partial + static_cast<u64>(block_y()) * a.tokens * p.rows, nullptr, p.rows};
 }
 

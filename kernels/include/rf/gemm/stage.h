@@ -9,9 +9,10 @@
 #pragma once
 
 #include "rf/half2.h"
+#include "rf/mma.h"
 #include "rf/quant/quant.h"
 
-#if RF_NVIDIA || (defined(RF_HOST) && RF_WAVE == 32)
+#if RF_NVIDIA || (defined(RF_HOST) && RF_WAVE_SIZE == 64)
 #define RF_COPIES_TO_LDS 1
 #else
 #define RF_COPIES_TO_LDS 0
@@ -54,11 +55,11 @@ template <class E, class Shape> struct StageX {
     RF_INLINE void begin(const void* from, u32 k_pad, const u32* rows) {
         x = static_cast<const E*>(from);
         last = k_pad / 8 - 1;
-        RF_UNROLL for (int i = 0; i < At::PER; ++i) first[i] = At::mine(i) ? rows[At::row(i)] * (k_pad / 8) : 0;
+        RF_UNROLL_TILES for (int i = 0; i < At::PER; ++i) first[i] = At::mine(i) ? rows[At::row(i)] * (k_pad / 8) : 0;
     }
     RF_INLINE void fetch(u32 chunk, E* tile) {
         const u32 column = min_(chunk * 4 + At::column(), last);
-        RF_UNROLL for (int i = 0; i < At::PER; ++i) {
+        RF_UNROLL_TILES for (int i = 0; i < At::PER; ++i) {
             if (!At::mine(i)) continue;
             const E* from = x + static_cast<u64>(first[i] + column) * 8;
             if constexpr (RF_COPIES_TO_LDS) {
@@ -70,7 +71,7 @@ template <class E, class Shape> struct StageX {
     }
     RF_INLINE void finish(E* tile) {
         if constexpr (!RF_COPIES_TO_LDS) {
-            RF_UNROLL for (int i = 0; i < At::PER; ++i) {
+            RF_UNROLL_TILES for (int i = 0; i < At::PER; ++i) {
                 if (At::mine(i)) store16(At::place(tile, i), held[i]);
             }
         }
@@ -88,11 +89,11 @@ template <class E, class Shape> struct StageFloats {
     RF_INLINE void begin(const Planes& planes, u64 row, u32 left, u32 columns) {
         w = reinterpret_cast<const E*>(planes.p[0]) + row * columns;
         k = columns;
-        RF_UNROLL for (int i = 0; i < At::PER; ++i) first[i] = min_(At::row(i), left - 1) * k;
+        RF_UNROLL_TILES for (int i = 0; i < At::PER; ++i) first[i] = min_(At::row(i), left - 1) * k;
     }
     RF_INLINE void fetch(u32 chunk, E* tile) {
         const u32 column = chunk * 32 + At::column() * 8;
-        RF_UNROLL for (int i = 0; i < At::PER; ++i) {
+        RF_UNROLL_TILES for (int i = 0; i < At::PER; ++i) {
             if (!At::mine(i)) continue;
             if (column >= k) {
                 held[i] = {0, 0, 0, 0};
@@ -106,7 +107,7 @@ template <class E, class Shape> struct StageFloats {
     }
     RF_INLINE void finish(u32, E* tile) {
         if constexpr (!RF_COPIES_TO_LDS) {
-            RF_UNROLL for (int i = 0; i < At::PER; ++i) {
+            RF_UNROLL_TILES for (int i = 0; i < At::PER; ++i) {
                 if (At::mine(i)) store16(At::place(tile, i), held[i]);
             }
         }
@@ -118,7 +119,7 @@ template <class E, class Shape> struct StageFloats {
 constexpr float WEIGHT_SCALE = 16.0f;
 
 template <class T> RF_INLINE void chunk_to_halves(const Chunk& c, u32 (&out)[16]) {
-    RF_UNROLL for (int i = 0; i < 8; ++i) {
+    RF_UNROLL_TILES for (int i = 0; i < 8; ++i) {
         const int half_of = T::HALVES ? i / 4 : 0;
         const float d = c.d[half_of] * WEIGHT_SCALE, m = c.m[half_of] * -WEIGHT_SCALE;
         u32 low, high;
@@ -159,22 +160,22 @@ template <class T, class Shape> struct StageQuant {
     RF_INLINE void begin(const Planes& planes, u64 row, u32 left, u32 k) {
         chunks = k / 32;
         w = planes_at<T>(planes, row * (k / T::BLOCK));
-        RF_UNROLL for (int i = 0; i < PER; ++i) first[i] = min_(row_of(i), left - 1) * chunks;
+        RF_UNROLL_TILES for (int i = 0; i < PER; ++i) first[i] = min_(row_of(i), left - 1) * chunks;
     }
     RF_INLINE void fetch(u32 chunk, half*) {
         const u32 c = min_(chunk + chunk_of(), chunks - 1);
-        RF_UNROLL for (int i = 0; i < PER; ++i) {
+        RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
             if (mine(i)) raw[i] = T::load(w, first[i] + c);
         }
     }
     RF_INLINE void finish(u32 chunk, half* tile) {
         const u32 c = chunk + chunk_of();
-        RF_UNROLL for (int i = 0; i < PER; ++i) {
+        RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
             if (!mine(i)) continue;
             u32 out[16] = {};
             if (CHUNKS == 1 || c < chunks) chunk_to_halves<T>(T::decode(raw[i], first[i] + c), out);
             half* to = tile + row_of(i) * Shape::STRIDE + chunk_of() * 32;
-            RF_UNROLL for (int j = 0; j < 16; j += 4) store16(to + 2 * j, {out[j], out[j + 1], out[j + 2], out[j + 3]});
+            RF_UNROLL_TILES for (int j = 0; j < 16; j += 4) store16(to + 2 * j, {out[j], out[j + 1], out[j + 2], out[j + 3]});
         }
     }
 };

@@ -40,8 +40,8 @@ template <class E, class Shape> struct Sums {
         return static_cast<int>(wave_in_block()) % (Shape::N / Shape::WN) * Shape::WN;
     }
     RF_INLINE void zero() {
-        RF_UNROLL for (int i = 0; i < ROWS; ++i) {
-            RF_UNROLL for (int j = 0; j < COLUMNS; ++j) c[i][j].zero();
+        RF_UNROLL_TILES for (int i = 0; i < ROWS; ++i) {
+            RF_UNROLL_TILES for (int j = 0; j < COLUMNS; ++j) c[i][j].zero();
         }
     }
     RF_INLINE void add_products(const E* x, const E* w) {
@@ -49,15 +49,15 @@ template <class E, class Shape> struct Sums {
         w += first_column() * Shape::STRIDE;
         RF_UNROLL_PRODUCTS for (int k = 0; k < Shape::K; k += 16) {
             FragA<E> a[ROWS];
-            RF_UNROLL for (int i = 0; i < ROWS; ++i) load_a(a[i], x + i * 16 * Shape::STRIDE + k, Shape::STRIDE);
-            RF_UNROLL for (int j = 0; j < COLUMNS; ++j) {
+            RF_UNROLL_TILES for (int i = 0; i < ROWS; ++i) load_a(a[i], x + i * 16 * Shape::STRIDE + k, Shape::STRIDE);
+            RF_UNROLL_TILES for (int j = 0; j < COLUMNS; ++j) {
                 FragB<E> b;
                 load_b(b, w + j * 16 * Shape::STRIDE + k, Shape::STRIDE);
-                RF_UNROLL for (int i = 0; i < ROWS; ++i) mma(c[i][j], a[i], b);
+                RF_UNROLL_TILES for (int i = 0; i < ROWS; ++i) mma(c[i][j], a[i], b);
             }
             // Else the fragments of all steps are loaded at once, for which there are no registers.
-            RF_UNROLL for (int i = 0; i < ROWS; ++i) {
-                RF_UNROLL for (int j = 0; j < COLUMNS; ++j) c[i][j].settle();
+            RF_UNROLL_TILES for (int i = 0; i < ROWS; ++i) {
+                RF_UNROLL_TILES for (int j = 0; j < COLUMNS; ++j) c[i][j].settle();
             }
             order_memory();
         }
@@ -68,13 +68,13 @@ template <class E, class Shape>
 RF_INLINE void store_sums(Sums<E, Shape>& sums, const GemmArgs& a, const GemmWork& work, const GemmLds<E, Shape>& lds,
                           float weight_scale) {
     const GemmOut out = find_out(a, work);
-    RF_UNROLL for (int i = 0; i < Sums<E, Shape>::ROWS; ++i) {
-        RF_UNROLL for (int v = 0; v < FragC::COUNT; ++v) {
+    RF_UNROLL_TILES for (int i = 0; i < Sums<E, Shape>::ROWS; ++i) {
+        RF_UNROLL_TILES for (int v = 0; v < FragC::COUNT; ++v) {
             const u32 m = static_cast<u32>(Sums<E, Shape>::first_row() + i * 16 + FragC::row(v));
             if (m >= work.rows) continue;
             const float scale = weight_scale * (a.scale == nullptr ? 1.0f : a.scale[lds.x_row[m]]);
-            float* to = out.to + static_cast<u64>(lds.y_row[m]) * out.rows;
-            RF_UNROLL for (int j = 0; j < Sums<E, Shape>::COLUMNS; ++j) {
+            float* to = out.to + static_cast<u64>(lds.y_row[m]) * out.stride;
+            RF_UNROLL_TILES for (int j = 0; j < Sums<E, Shape>::COLUMNS; ++j) {
                 const u32 n = static_cast<u32>(Sums<E, Shape>::first_column() + j * 16 + FragC::col(v));
                 if (n >= work.left) continue;
                 const float bias = out.bias == nullptr ? 0.0f : out.bias[work.column + n];
