@@ -146,10 +146,16 @@ struct WorkFolder {
 impl WorkFolder {
     fn new(parent: &Path) -> Result<Self, CompileError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = parent.join(format!("work-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).map_err(io_error(&path))?;
-        Ok(Self { path })
+        loop {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let path = parent.join(format!("work-{}-{number}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                // Another copy of this library in the same process counts for itself.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(io_error(&path)(error)),
+            }
+        }
     }
 }
 
