@@ -14,7 +14,7 @@ use crate::{Api, hipDeviceAttribute_t, hipDeviceProp_tR0000, hipDeviceProp_tR060
 pub struct DeviceIdentity {
     /// Marketing name; may be empty.
     pub name: String,
-    /// Instruction set without features: `gfx90a`, or `sm_90` where the library runs on an NVIDIA device.
+    /// Instruction set without features: `gfx90a`, `sm_90` where the library runs on an NVIDIA device.
     pub arch: String,
     /// Instruction set as the device says it, with features: `gfx90a:sramecc+:xnack-`.
     pub arch_full: String,
@@ -159,10 +159,14 @@ impl Text {
     }
 }
 
+/// Beginnings of architectures: AMD's, NVIDIA's where HIP's symbols stand over CUDA, and the CPU's where they stand
+/// over host memory.
+const ARCHITECTURES: [&str; 3] = ["gfx", "sm_", "host"];
+
 fn is_architecture(arch: &str) -> bool {
-    let digits = arch.strip_prefix("gfx").or_else(|| arch.strip_prefix("sm_"));
-    digits.is_some_and(|rest| {
-        (2..=12).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    let rest = ARCHITECTURES.iter().find_map(|start| arch.strip_prefix(start));
+    rest.is_some_and(|rest| {
+        (2..=16).contains(&rest.len()) && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     })
 }
 
@@ -172,7 +176,7 @@ mod tests {
 
     #[test]
     fn architectures_are_told_from_garbage() {
-        for good in ["gfx906", "gfx90a", "gfx1100", "gfx942", "sm_90"] {
+        for good in ["gfx906", "gfx90a", "gfx1100", "gfx942", "gfx9-4-generic", "sm_90", "sm_90a", "host32"] {
             assert!(is_architecture(good), "{good}");
         }
         for bad in ["", "gfx", "sm_", "gfx\u{1}\u{2}", "Radeon", "gfx1100 with more", "gf1100"] {
