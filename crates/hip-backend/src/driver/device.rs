@@ -46,6 +46,8 @@ pub struct MemoryInfo {
 
 /// The open devices, so that a device is opened once however many threads ask.
 static OPEN: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+const SET_DEVICE: &str = "hipSetDevice";
+
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
@@ -171,6 +173,11 @@ impl Device {
         self.0.ledger.set_budget(bytes);
     }
 
+    /// The limit set by [`set_budget`](Self::set_budget); `u64::MAX` without one.
+    pub fn budget(&self) -> u64 {
+        self.0.ledger.budget()
+    }
+
     /// Says whether new buffers are filled with 0xFF bytes, which are NaN as f32, f16 and bf16.
     pub fn set_poison(&self, on: bool) {
         self.0.poison.store(on, Ordering::Relaxed);
@@ -214,11 +221,12 @@ impl Device {
         }
         match self.make_current() {
             Ok(()) => Some(&self.0.api),
-            Err(HipError::Call { fault, .. }) => {
-                self.note_failed_release(fault);
+            Err(error) => {
+                // Whatever the failure, it is that of the one call made.
+                let fault = error.status().map(|status| Fault { call: SET_DEVICE, status });
+                fault.into_iter().for_each(|fault| self.note_failed_release(fault));
                 None
             }
-            Err(_) => None,
         }
     }
 
@@ -228,7 +236,7 @@ impl Device {
         }
         // SAFETY: the function takes a number, and reports one that is no device.
         let status = unsafe { self.0.api.hipSetDevice(self.0.ordinal as i32) };
-        self.check("hipSetDevice", status)?;
+        self.check(SET_DEVICE, status)?;
         CURRENT.set(self.0.serial);
         Ok(())
     }
@@ -275,6 +283,7 @@ impl Device {
     #[cold]
     fn note_failed_release(&self, fault: Fault) {
         tracing::warn!(ordinal = self.0.ordinal, %fault, "release failed");
+        self.0.ledger.note_failed_release();
         if fault.status.is_sticky() {
             self.0.health.lose(fault);
         } else {

@@ -95,9 +95,18 @@ impl<'a> Recording<'a> {
     }
 
     fn end(&self) -> Result<Graph, HipError> {
+        let holds = self.stream.recorder().stop();
+        let graph = self.end_with(holds);
+        if graph.is_err() {
+            // Once more, in case the stream records still: it could not be used otherwise, nor memory be freed.
+            drop(self.end_with(Vec::new()));
+        }
+        graph
+    }
+
+    fn end_with(&self, holds: Vec<Hold>) -> Result<Graph, HipError> {
         const CALL: &str = "hipStreamEndCapture";
         let device = self.stream.device();
-        let holds = self.stream.recorder().stop();
         let Some(api) = device.enter_to_release() else {
             return Err(device.enter().err().unwrap_or(HipError::NullHandle { call: CALL }));
         };

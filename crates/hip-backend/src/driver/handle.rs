@@ -46,3 +46,14 @@ unsafe impl<T> Send for Handle<T> {}
 // SAFETY: as above; the runtime locks its objects itself. What it asks of callers beyond that (an object is destroyed
 // once, and not while in use) holds because one owner destroys it in `drop`.
 unsafe impl<T> Sync for Handle<T> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_no_handle() {
+        let null = Handle::<u8>::new(std::ptr::null_mut(), "hipStreamCreateWithFlags");
+        assert_eq!(null.err(), Some(HipError::NullHandle { call: "hipStreamCreateWithFlags" }));
+    }
+}

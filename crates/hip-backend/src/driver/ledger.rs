@@ -23,6 +23,8 @@ pub struct MemoryUse {
     pub pinned: u64,
     /// Their bytes.
     pub pinned_bytes: u64,
+    /// Objects of any kind that the driver refused to release, or to wait for before that.
+    pub failed_releases: u64,
 }
 
 /// The account of one device. `T` is what stands for a live allocation.
@@ -58,6 +60,11 @@ impl<T> Ledger<T> {
 
     pub fn set_budget(&self, bytes: u64) {
         self.lock().budget = bytes;
+    }
+
+    /// The limit.
+    pub fn budget(&self) -> u64 {
+        self.lock().budget
     }
 
     /// Counts bytes before the driver is asked, so that concurrent allocations cannot pass the budget together.
@@ -111,6 +118,10 @@ impl<T> Ledger<T> {
         state.counts.pinned = state.counts.pinned.saturating_sub(1);
         state.counts.releases += 1;
         state.counts.pinned_bytes = state.counts.pinned_bytes.saturating_sub(bytes);
+    }
+
+    pub fn note_failed_release(&self) {
+        self.lock().counts.failed_releases += 1;
     }
 
     /// The live allocation that holds all of a range. An empty range lies in any allocation that it touches.
