@@ -193,6 +193,13 @@ impl Device {
         self.0.health.lost()
     }
 
+    /// Declares the device lost because `call` did not come back in time, for a caller that watches the clock: a hang
+    /// has no status of its own. Later calls return [`HipError::DeviceLost`] with the status of a launch that timed
+    /// out, and releases do not wait for work that never ends.
+    pub fn give_up(&self, call: &'static str) {
+        self.0.health.lose(Fault { call, status: Status::TIMED_OUT });
+    }
+
     /// Whether two handles are the same open device.
     pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)

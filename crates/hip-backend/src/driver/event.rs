@@ -2,6 +2,7 @@
 
 use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hip_sys::{hipError_t, hipEvent_t, hipEventDefault, hipEventDisableTiming, ihipEvent_t};
 
@@ -68,6 +69,28 @@ impl Event {
         }
         self.device.check(CALL, status)?;
         self.note_done(version);
+        Ok(true)
+    }
+
+    /// Waits until the event has happened or `limit` has passed; whether it has happened. Short waits poll, longer ones
+    /// sleep in between, a twentieth of the time waited so far at most.
+    ///
+    /// # Errors
+    /// As [`synchronize`](Self::synchronize).
+    pub fn wait_for(&self, limit: Duration) -> Result<bool, HipError> {
+        const POLLED: Duration = Duration::from_millis(1);
+        let start = Instant::now();
+        while !self.has_happened()? {
+            let waited = start.elapsed();
+            if waited >= limit {
+                return Ok(false);
+            }
+            if waited < POLLED {
+                std::hint::spin_loop();
+            } else {
+                std::thread::sleep((waited / 20).min(limit - waited));
+            }
+        }
         Ok(true)
     }
 

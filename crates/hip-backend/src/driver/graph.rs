@@ -55,7 +55,8 @@ impl Stream {
     /// Records what `body` enqueues into a graph instead of running it.
     ///
     /// The graph keeps the modules of its kernels and the buffers of its copies and fills alive. Not recorded, and
-    /// refused, are copies from and to pinned memory, events and waiting.
+    /// refused, are copies from and to pinned memory, events and waiting. Nothing may be allocated or released on the
+    /// thread meanwhile: HIP gives the recording up then.
     ///
     /// # Errors
     /// What `body` returns, [`HipError::WhileCapturing`], [`HipError::Call`], [`HipError::DeviceLost`]. The recording

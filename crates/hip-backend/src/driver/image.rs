@@ -3,17 +3,17 @@
 //! The runtime is given an address without a length, so that a truncated image would make it read past the end.
 
 use std::ffi::c_void;
+use std::fmt;
 use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
 /// A copy of a code object as the runtime may keep it: aligned to a page, with zeros behind it, which end an image
 /// that is text.
-#[derive(Debug)]
 pub(crate) struct Image(Vec<Page>);
 
 #[repr(C, align(4096))]
-#[derive(Debug, Clone, Copy, Pod, Zeroable)]
+#[derive(Clone, Copy, Pod, Zeroable)]
 struct Page([u8; 4096]);
 
 impl Image {
@@ -28,6 +28,12 @@ impl Image {
 
     pub fn address(&self) -> *const c_void {
         self.0.as_ptr().cast()
+    }
+}
+
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Image of {} pages", self.0.len())
     }
 }
 

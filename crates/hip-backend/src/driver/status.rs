@@ -10,6 +10,7 @@ pub struct Status(hipError_t);
 
 impl Status {
     pub(crate) const OUT_OF_MEMORY: Self = Self(hipError_t::hipErrorOutOfMemory);
+    pub(crate) const TIMED_OUT: Self = Self(hipError_t::hipErrorLaunchTimeOut);
     #[cfg(test)]
     pub(crate) const NOT_READY: Self = Self(hipError_t::hipErrorNotReady);
 

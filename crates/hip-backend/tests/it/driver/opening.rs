@@ -1,6 +1,7 @@
 //! Opening devices, losing them, and what releases report.
 
 use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
 use fake_hip::Fault;
 use hip_sys::hipError_t;
@@ -200,4 +201,39 @@ fn a_fault_during_a_release_loses_the_device() {
     drop(stream);
     assert_eq!(device.lost().map(|fault| fault.call), Some("hipStreamSynchronize"));
     assert!(device.memory().is_err_and(|error| error.is_device_lost()));
+}
+
+#[test]
+fn a_device_that_hangs_is_given_up() {
+    let fake = PrivateFake::new();
+    fake.set("deferred", "on");
+    let device = fake.device(0);
+    let stream = device.stream().expect("a stream");
+    let event = device.event().expect("an event");
+    let mut host = device.alloc_pinned(64).expect("there is memory");
+    let buffer = device.alloc(64, "data").expect("there is memory");
+    stream.copy_out(&mut host, 0..64, buffer.ptr()).expect("a copy");
+    stream.record(&event).expect("recorded");
+    fake.fail(Fault::fail(hipError_t::hipErrorNotReady).call("hipEventQuery").sticky());
+    let start = Instant::now();
+    assert_eq!(event.wait_for(Duration::from_millis(30)), Ok(false));
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    device.give_up("hipEventQuery");
+    let calls = fake.fake.calls();
+    let lost = stream.synchronize().expect_err("given up");
+    assert_eq!(lost.to_string(), "device 0 is lost since hipEventQuery answered hipErrorLaunchTimeOut (702)");
+    assert!(host.as_slice().is_err_and(|error| error.is_device_lost()));
+    drop((event, host, buffer, stream));
+    assert_eq!(fake.fake.calls(), calls, "nobody waits for what never ends");
+}
+
+#[test]
+fn an_event_in_time_ends_the_wait() {
+    let fake = PrivateFake::new();
+    fake.set("deferred", "on");
+    let device = fake.device(0);
+    let stream = device.stream().expect("a stream");
+    let event = device.event().expect("an event");
+    stream.record(&event).expect("recorded");
+    assert_eq!(event.wait_for(Duration::from_secs(60)), Ok(true));
 }
