@@ -9,7 +9,8 @@ use rocmforge_hip_backend::driver::{
     Buffer, Device, Event, Function, GraphExec, HipError, Module, PinnedBuffer, Stream, enumerate,
 };
 
-use crate::device::PrivateFake;
+use crate::device::{PrivateFake, has_compiler};
+use crate::launch;
 
 #[test]
 fn handles_go_to_other_threads() {
@@ -236,4 +237,38 @@ fn an_event_in_time_ends_the_wait() {
     let event = device.event().expect("an event");
     stream.record(&event).expect("recorded");
     assert_eq!(event.wait_for(Duration::from_secs(60)), Ok(true));
+}
+
+/// Lets the next call of a function succeed without doing anything, so that the handle stays null.
+fn null_of<T>(fake: &PrivateFake, call: &'static str, make: impl FnOnce() -> Result<T, HipError>) {
+    let live = fake.live();
+    fake.fail_next(call, hipError_t::hipSuccess.0);
+    assert_eq!(make().err(), Some(HipError::NullHandle { call }));
+    assert_eq!(fake.live(), live, "{call}");
+}
+
+#[test]
+fn null_is_an_error_and_never_released() {
+    let fake = PrivateFake::new();
+    let device = fake.device(0);
+    let stream = device.stream().expect("a stream");
+    let buffer = device.alloc(64, "data").expect("there is memory");
+    null_of(&fake, "hipMalloc", || device.alloc(64, "nothing"));
+    null_of(&fake, "hipHostMalloc", || device.alloc_pinned(64));
+    null_of(&fake, "hipStreamCreateWithFlags", || device.stream());
+    null_of(&fake, "hipEventCreateWithFlags", || device.event());
+    null_of(&fake, "hipModuleLoadData", || device.load_module(b"anything", "module"));
+    let record = || stream.capture(|stream| stream.fill(buffer.ptr(), 0, 64));
+    null_of(&fake, "hipStreamEndCapture", record);
+    let graph = record().expect("the stream records no longer");
+    null_of(&fake, "hipGraphInstantiate", || graph.instantiate(Vec::new()));
+    if has_compiler() {
+        let image = launch::image(&fake.api, "gfx1100");
+        let module = device.load_module(&image, "maps").expect("it loads");
+        null_of(&fake, "hipModuleGetFunction", || module.function(launch::KERNEL));
+    }
+    drop((graph, buffer, stream));
+    let counts = device.memory_use();
+    assert_eq!((counts.allocations, counts.releases, counts.bytes, counts.failed_releases), (1, 1, 0, 0));
+    assert_eq!(fake.live(), (0, 0));
 }
