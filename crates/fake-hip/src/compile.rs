@@ -35,7 +35,7 @@ pub(crate) struct Program {
     /// Include names and texts.
     pub headers: Vec<(String, String)>,
     pub log: String,
-    /// The shared object, in [`crate::module`]'s wrapping; empty until compiled.
+    /// The shared object; empty until compiled.
     pub code: Vec<u8>,
 }
 
@@ -73,7 +73,7 @@ fn on_path(name: &OsStr) -> Option<PathBuf> {
 }
 
 /// The target that the options name, or else the device's.
-pub(crate) fn target(options: &[String], settings: &Settings) -> String {
+fn target(options: &[String], settings: &Settings) -> String {
     let named = options.iter().find_map(|option| {
         option.strip_prefix("--offload-arch=").or_else(|| option.strip_prefix("--gpu-architecture="))
     });
@@ -84,7 +84,9 @@ pub(crate) fn target(options: &[String], settings: &Settings) -> String {
 pub(crate) fn compile(program: &Program, options: &[String], settings: &Settings) -> Result<Vec<u8>, CompileError> {
     let compiler = compiler(settings.cxx.as_deref()).ok_or(CompileError::NoCompiler)?;
     let mut arguments: Vec<String> = OPTIONS.iter().map(|option| option.to_string()).collect();
-    arguments.push(format!("-DRF_WAVE={}", wave_of(&target(options, settings))));
+    let target = target(options, settings);
+    arguments.push(format!("-DRF_WAVE={}", wave_of(&target)));
+    arguments.push(format!("-DRF_HOST_TARGET=\"{target}\""));
     arguments.extend(options.iter().filter(|option| is_for_any_compiler(option)).cloned());
     let folder = cache_folder(settings)?;
     let kept = folder.join(format!("{}.so", cache_key(program, &arguments, &compiler)));
@@ -138,6 +140,14 @@ fn write_inside(folder: &Path, name: &str, text: &str) -> Result<PathBuf, Compil
     Ok(file)
 }
 
+/// A file name that nobody else has: no other process, and no other copy of this library in this process.
+pub(crate) fn unique_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("{}-{:x}-{number}-{time:x}", std::process::id(), std::ptr::from_ref(&NEXT).addr())
+}
+
 /// A folder for one compilation, removed with it.
 struct WorkFolder {
     path: PathBuf,
@@ -145,17 +155,9 @@ struct WorkFolder {
 
 impl WorkFolder {
     fn new(parent: &Path) -> Result<Self, CompileError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        loop {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = parent.join(format!("work-{}-{number}", std::process::id()));
-            match fs::create_dir(&path) {
-                Ok(()) => return Ok(Self { path }),
-                // Another copy of this library in the same process counts for itself.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(io_error(&path)(error)),
-            }
-        }
+        let path = parent.join(format!("work-{}", unique_name()));
+        fs::create_dir(&path).map_err(io_error(&path))?;
+        Ok(Self { path })
     }
 }
 

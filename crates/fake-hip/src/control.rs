@@ -89,6 +89,11 @@ impl Fault {
         Self { words: "unwritten".into() }
     }
 
+    /// The call succeeds and makes nothing: the new handle or pointer is null. For functions that make something.
+    pub fn null() -> Self {
+        Self { words: "null".into() }
+    }
+
     /// Only calls of this function.
     #[must_use]
     pub fn call(self, name: &str) -> Self {
@@ -135,6 +140,7 @@ pub struct FakeHip {
     live_allocations: unsafe extern "C" fn() -> u64,
     live_bytes: unsafe extern "C" fn() -> u64,
     live_handles: unsafe extern "C" fn() -> u64,
+    live: unsafe extern "C" fn(*const c_char) -> u64,
     fault: unsafe extern "C" fn(*const c_char) -> c_int,
     clear_faults: unsafe extern "C" fn(),
     set: unsafe extern "C" fn(*const c_char, *const c_char) -> c_int,
@@ -169,6 +175,7 @@ impl FakeHip {
                 live_allocations: *library.get(b"fake_hip_live_allocations")?,
                 live_bytes: *library.get(b"fake_hip_live_bytes")?,
                 live_handles: *library.get(b"fake_hip_live_handles")?,
+                live: *library.get(b"fake_hip_live")?,
                 fault: *library.get(b"fake_hip_fault")?,
                 clear_faults: *library.get(b"fake_hip_clear_faults")?,
                 set: *library.get(b"fake_hip_set")?,
@@ -212,6 +219,14 @@ impl FakeHip {
     pub fn live_handles(&self) -> u64 {
         // SAFETY: as above.
         unsafe { (self.live_handles)() }
+    }
+
+    /// How many are alive of one kind: allocations by `device` and `pinned`, handles by `streams`, `events`, `graphs`,
+    /// `graph_execs`, `modules` and `programs`.
+    pub fn live(&self, kind: &str) -> u64 {
+        let kind = c_string(kind);
+        // SAFETY: a string that lives until the call is over.
+        unsafe { (self.live)(kind.as_ptr()) }
     }
 
     /// Adds a fault.

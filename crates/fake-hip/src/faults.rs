@@ -14,6 +14,8 @@ enum Action {
     Sleep(Duration),
     /// Succeeds, but what it should write stays as it was.
     Unwritten,
+    /// Succeeds and makes nothing: the handle or pointer is null.
+    Null,
 }
 
 /// One fault with the number of calls that it has seen.
@@ -34,6 +36,7 @@ pub(crate) struct Verdict {
     pub abort: bool,
     pub sleep: Option<Duration>,
     pub unwritten: bool,
+    pub null: bool,
 }
 
 impl Fault {
@@ -53,10 +56,11 @@ impl Fault {
                 "abort" => action = Some(Action::Abort),
                 "sleep" => action = Some(Action::Sleep(Duration::from_millis(number()?))),
                 "unwritten" => action = Some(Action::Unwritten),
+                "null" => action = Some(Action::Null),
                 _ => return Err(format!("`{word}`: no word of a fault")),
             }
         }
-        let action = action.ok_or_else(|| format!("`{text}`: says neither fail, abort, sleep nor unwritten"))?;
+        let action = action.ok_or_else(|| format!("`{text}`: says none of fail, abort, sleep, unwritten and null"))?;
         Ok(Self { call, at, sticky, thread, action, seen: 0 })
     }
 
@@ -88,6 +92,7 @@ pub(crate) fn judge(faults: &mut [Fault], call: &str) -> Verdict {
             Action::Abort => verdict.abort = true,
             Action::Sleep(time) => verdict.sleep = Some(time),
             Action::Unwritten => verdict.unwritten = true,
+            Action::Null => verdict.null = true,
         }
     }
     verdict

@@ -4,6 +4,7 @@ mod block;
 mod compile;
 mod control;
 mod faults;
+mod image;
 mod memory;
 mod module;
 mod say;

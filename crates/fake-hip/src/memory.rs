@@ -141,9 +141,14 @@ impl Memory {
         self.allocations.values().filter(|a| a.kind == kind).map(|a| a.bytes).sum()
     }
 
+    /// How many allocations there are of some kinds.
+    pub(crate) fn count(&self, is_kind: impl Fn(Kind) -> bool) -> usize {
+        self.allocations.values().filter(|a| is_kind(a.kind)).count()
+    }
+
     /// Allocations that HIP gave and that are not freed.
     pub(crate) fn live(&self) -> usize {
-        self.allocations.values().filter(|a| a.block.is_some()).count()
+        self.count(|kind| kind != Kind::Registered)
     }
 
     /// Bytes of those allocations.

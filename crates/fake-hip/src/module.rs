@@ -1,7 +1,7 @@
 //! Modules: shared objects that hold kernels in host mode, and calls of these kernels.
 
 use std::collections::HashMap;
-use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -9,50 +9,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use hip_sys::hipError_t;
 use libloading::Library;
 
+use crate::compile::unique_name;
+use crate::image;
+use crate::say::say;
 use crate::settings::{Check, Settings, base_arch};
 use crate::state::{State, Status};
-
-/// A module image begins with this, its whole length and the target; the shared object follows. HIP hands images over
-/// without their length.
-const MAGIC: &[u8; 8] = b"RFHOSTCO";
-const TARGET_BYTES: usize = 32;
-const HEADER_BYTES: usize = MAGIC.len() + 8 + TARGET_BYTES;
-
-/// How a compiled object is handed to the program.
-pub(crate) fn wrap(object: &[u8], target: &str) -> Vec<u8> {
-    let mut image = Vec::with_capacity(HEADER_BYTES + object.len());
-    image.extend_from_slice(MAGIC);
-    image.extend_from_slice(&((HEADER_BYTES + object.len()) as u64).to_le_bytes());
-    let mut name = [0; TARGET_BYTES];
-    name.iter_mut().zip(target.bytes()).for_each(|(to, from)| *to = from);
-    image.extend_from_slice(&name);
-    image.extend_from_slice(object);
-    image
-}
-
-/// Takes an image apart into target and object.
-///
-/// # Safety
-/// `image` points to a whole image of [`wrap`], or to at least eight bytes of anything else.
-unsafe fn unwrap<'a>(image: *const u8) -> Result<(&'a str, &'a [u8]), hipError_t> {
-    // SAFETY: any image has eight bytes.
-    let start = unsafe { std::slice::from_raw_parts(image, MAGIC.len()) };
-    if start.starts_with(b"\x7fELF") || b"__CLANG_OFFLOAD_BUNDLE__".starts_with(start) {
-        return Err(hipError_t::hipErrorNoBinaryForGpu);
-    }
-    if start != MAGIC {
-        return Err(hipError_t::hipErrorInvalidImage);
-    }
-    // SAFETY: behind the magic lies the length, and the image has that length.
-    let whole = unsafe {
-        let bytes = image.add(MAGIC.len()).cast::<u64>().read_unaligned();
-        std::slice::from_raw_parts(image, u64::from_le(bytes) as usize)
-    };
-    let target = &whole[MAGIC.len() + 8..HEADER_BYTES];
-    let target = target.split(|byte| *byte == 0).next().unwrap_or_default();
-    let target = std::str::from_utf8(target).map_err(|_| hipError_t::hipErrorInvalidImage)?;
-    Ok((target, &whole[HEADER_BYTES..]))
-}
 
 /// As `rf_host::Options` of `rf/host_run.h`.
 #[repr(C)]
@@ -74,6 +35,7 @@ type RunFunction = unsafe extern "C" fn(
     options: *const RunOptions,
 ) -> c_int;
 type NumberFunction = unsafe extern "C" fn() -> c_uint;
+type TargetFunction = unsafe extern "C" fn() -> *const c_char;
 
 /// A loaded module. Its object stays loaded for the life of the process: its fault handler must not lose its code.
 #[derive(Debug, Clone, Copy)]
@@ -101,12 +63,18 @@ impl Module {
     /// As of HIP's function: `image` points to an image.
     pub(crate) unsafe fn load(image: *const u8, settings: &Settings) -> Result<Self, hipError_t> {
         // SAFETY: as the caller says.
-        let (target, object) = unsafe { unwrap(image) }?;
-        if target != base_arch(&settings.arch) {
-            return Err(hipError_t::hipErrorNoBinaryForGpu);
-        }
-        let library = open_object(object).map_err(|_| hipError_t::hipErrorSharedObjectInitFailed)?;
-        Ok(Self { library })
+        let object = unsafe { image::object(image) }?;
+        let library = open_object(object).map_err(|reason| {
+            say(&reason);
+            hipError_t::hipErrorSharedObjectInitFailed
+        })?;
+        let module = Self { library };
+        let target =
+            module.symbol::<TargetFunction>("rf_host", "target").map_err(|_| hipError_t::hipErrorInvalidImage)?;
+        // SAFETY: `rf/host.h` gives the function this type; it returns a constant.
+        let target = unsafe { CStr::from_ptr(target()) };
+        let fits = target.to_str() == Ok(base_arch(&settings.arch));
+        if fits { Ok(module) } else { Err(hipError_t::hipErrorNoBinaryForGpu) }
     }
 
     pub(crate) fn function(&self, module: usize, name: &str) -> Result<Function, hipError_t> {
@@ -145,7 +113,7 @@ fn open_object(object: &[u8]) -> Result<&'static Library, String> {
     if let Some(library) = loaded.get(&key) {
         return Ok(library);
     }
-    let file = std::env::temp_dir().join(format!("rocmforge-fake-hip-{}-{key:016x}.so", std::process::id()));
+    let file = std::env::temp_dir().join(format!("rocmforge-fake-hip-{}.so", unique_name()));
     fs::write(&file, object).map_err(|error| error.to_string())?;
     // SAFETY: the object came from our own compilation of kernel sources, whose initialisers only note launch bounds.
     let library = unsafe { Library::new(&file) }.map_err(|error| error.to_string());
@@ -219,21 +187,4 @@ fn check_guards(state: &mut State, kernel: &str) -> Status {
     let Some(first) = state.memory.damage().into_iter().next() else { return Ok(()) };
     let text = format!("kernel {kernel} wrote outside its memory: {first}");
     Err(state.explain(text, hipError_t::hipErrorIllegalAddress))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn images() {
-        let image = wrap(b"object", "gfx942");
-        // SAFETY: each is an image, or eight bytes.
-        unsafe {
-            assert_eq!(unwrap(image.as_ptr()), Ok(("gfx942", b"object".as_slice())));
-            assert_eq!(unwrap(b"\x7fELF\x02\x01\x01\x40".as_ptr()), Err(hipError_t::hipErrorNoBinaryForGpu));
-            assert_eq!(unwrap(b"__CLANG_".as_ptr()), Err(hipError_t::hipErrorNoBinaryForGpu));
-            assert_eq!(unwrap(b"nonsense".as_ptr()), Err(hipError_t::hipErrorInvalidImage));
-        }
-    }
 }

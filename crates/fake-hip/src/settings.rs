@@ -107,7 +107,7 @@ impl Settings {
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let wrong = || format!("`{value}` is no value of `{key}`");
         match key {
-            "arch" if value.starts_with("gfx") => self.arch = value.into(),
+            "arch" if value.starts_with("gfx") || HOST_ARCHS.contains(&value) => self.arch = value.into(),
             "devices" => self.devices = value.parse().map_err(|_| wrong())?,
             "memory" => self.memory = parse_bytes(value).ok_or_else(wrong)?,
             "units" => self.units = value.parse().map_err(|_| wrong())?,
@@ -138,9 +138,13 @@ pub(crate) fn base_arch(arch: &str) -> &str {
     arch.split(':').next().unwrap_or(arch)
 }
 
+/// Names for no GPU at all, with waves of 32 and of 64 lanes.
+const HOST_ARCHS: [&str; 2] = ["host32", "host64"];
+
 /// Lanes of a wave as our kernels are compiled: 64 on gfx9 (CDNA), 32 on RDNA.
 pub(crate) fn wave_of(arch: &str) -> u32 {
-    if base_arch(arch).len() == "gfx90a".len() && arch.starts_with("gfx9") { 64 } else { 32 }
+    let is_cdna = base_arch(arch).len() == "gfx90a".len() && arch.starts_with("gfx9");
+    if is_cdna || arch == "host64" { 64 } else { 32 }
 }
 
 fn parse_switch(text: &str) -> Option<bool> {
@@ -188,5 +192,6 @@ mod tests {
         assert_eq!(wave_of("gfx906"), 64);
         assert_eq!(wave_of("gfx1030"), 32);
         assert_eq!(wave_of("gfx1201"), 32);
+        assert_eq!((wave_of("host32"), wave_of("host64")), (32, 64));
     }
 }

@@ -8,7 +8,7 @@ use hip_sys::hipError_t;
 
 use crate::compile::Program;
 use crate::faults::Fault;
-use crate::memory::Memory;
+use crate::memory::{Kind, Memory};
 use crate::module::{Function, Module};
 use crate::say::say;
 use crate::settings::Settings;
@@ -116,14 +116,25 @@ impl State {
         status
     }
 
-    /// Objects other than memory that are not destroyed. Functions belong to their modules.
-    pub(crate) fn live_handles(&self) -> usize {
-        self.streams.len()
-            + self.events.len()
-            + self.graphs.len()
-            + self.graph_execs.len()
-            + self.modules.len()
-            + self.programs.len()
+    /// Objects other than memory that are not destroyed, by kind. Functions belong to their modules.
+    pub(crate) fn live_handles(&self) -> [(&'static str, usize); 6] {
+        [
+            ("streams", self.streams.len()),
+            ("events", self.events.len()),
+            ("graphs", self.graphs.len()),
+            ("graph_execs", self.graph_execs.len()),
+            ("modules", self.modules.len()),
+            ("programs", self.programs.len()),
+        ]
+    }
+
+    /// How much of one kind is alive: a kind of handle, or `device` or `pinned` allocations.
+    pub(crate) fn live(&self, kind: &str) -> usize {
+        match kind {
+            "device" => self.memory.count(|kind| matches!(kind, Kind::Device(_))),
+            "pinned" => self.memory.count(|kind| kind == Kind::Pinned),
+            _ => self.live_handles().into_iter().filter(|(name, _)| *name == kind).map(|(_, count)| count).sum(),
+        }
     }
 }
 

@@ -43,6 +43,23 @@ mod tests;
 struct Call {
     /// A fault wants what the call writes to stay as it was.
     unwritten: bool,
+    /// A fault wants null instead of a new handle or pointer.
+    null: bool,
+}
+
+impl Call {
+    /// Makes something new and writes its handle or address.
+    ///
+    /// # Safety
+    /// `to` is null or points to a handle that may be written.
+    unsafe fn give<H>(self, to: *mut *mut H, make: impl FnOnce() -> Result<*mut H, hipError_t>) -> Status {
+        if to.is_null() {
+            return Err(hipError_t::hipErrorInvalidValue);
+        }
+        let handle = if self.null { std::ptr::null_mut() } else { make()? };
+        // SAFETY: as the caller says.
+        unsafe { put(to, handle) }
+    }
 }
 
 /// Counts a call and lets faults have their way.
@@ -66,7 +83,7 @@ fn hip_call(name: &'static str, body: impl FnOnce(&mut State, Call) -> Status) -
     let verdict = enter(name);
     let status = match verdict.fail {
         Some(code) => hipError_t(code),
-        None => match body(&mut state::lock(), Call { unwritten: verdict.unwritten }) {
+        None => match body(&mut state::lock(), Call { unwritten: verdict.unwritten, null: verdict.null }) {
             Ok(()) => hipError_t::hipSuccess,
             Err(status) => status,
         },

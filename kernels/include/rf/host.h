@@ -26,6 +26,10 @@
 #define RF_LDS alignas(16) static thread_local
 #define RF_DYNAMIC_LDS(T, name) T* name = reinterpret_cast<T*>(::rf_host::current->lds)
 #define RF_HOST_VISIBLE extern "C" __attribute__((visibility("default"), used))
+// The target that the object was compiled for, for whoever loads it.
+#if defined(RF_HOST_TARGET)
+RF_HOST_VISIBLE __attribute__((weak)) const char* rf_host_target() { return RF_HOST_TARGET; }
+#endif
 #define RF_EXPORT(kernel)                                                                                            \
     static const ::rf_host::Export rf_host_export_##kernel;                                                          \
     RF_HOST_VISIBLE unsigned rf_args_size_##kernel() { return ::rf_host::Entry<&kernel>::BYTES; }                    \

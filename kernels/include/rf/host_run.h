@@ -454,6 +454,11 @@ inline void install_handlers() {
 
 // ---- the entry -----------------------------------------------------------------------------------------------------
 
+inline u32 parse_number(const char* digits) {
+    u32 number = 0;
+    for (; *digits >= '0' && *digits <= '9'; ++digits) number = number * 10 + static_cast<u32>(*digits - '0');
+    return number;
+}
 inline Options options_from_environment() {
     Options o = {FORWARD, 0, 0, 0, nullptr};
     if (const char* order = getenv("ROCMFORGE_FAKE_HIP_ORDER")) {
@@ -461,11 +466,11 @@ inline Options options_from_environment() {
             o.order = REVERSE;
         } else if (order[0] >= '0' && order[0] <= '9') {
             o.order = RANDOM;
-            o.seed = static_cast<u32>(strtoul(order, nullptr, 10));
+            o.seed = parse_number(order);
         }
     }
     if (const char* threads = getenv("ROCMFORGE_FAKE_HIP_THREADS")) {
-        o.workers = static_cast<u32>(strtoul(threads, nullptr, 10));
+        o.workers = parse_number(threads);
     }
     return o;
 }

@@ -39,7 +39,18 @@ pub extern "C" fn fake_hip_live_bytes() -> u64 {
 /// Streams, events, graphs, modules and programs that are not destroyed.
 #[unsafe(no_mangle)]
 pub extern "C" fn fake_hip_live_handles() -> u64 {
-    state::lock().live_handles() as u64
+    state::lock().live_handles().into_iter().map(|(_, count)| count as u64).sum()
+}
+
+/// How many are alive of one kind: device, pinned, streams, events, graphs, graph_execs, modules, programs.
+///
+/// # Safety
+/// `kind` is null or a string.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn fake_hip_live(kind: *const c_char) -> u64 {
+    // SAFETY: as the caller says.
+    let kind = unsafe { text_of(kind) };
+    state::lock().live(&kind) as u64
 }
 
 /// Adds faults in the words of the README; 0, or -1 with the reason as the last message.

@@ -2,19 +2,16 @@
 
 use std::ffi::c_uint;
 
-use hip_sys::{hipError_t, hipEvent_t, hipEventDisableTiming, hipStream_t};
+use hip_sys::{hipEvent_t, hipEventDisableTiming, hipStream_t};
 
 use super::put;
 use crate::stream::Event;
 
 hip_functions! {
     fn hipEventCreateWithFlags(s, call; event: *mut hipEvent_t, flags: c_uint) {
-        if event.is_null() {
-            return Err(hipError_t::hipErrorInvalidValue);
-        }
-        let handle = s.events.insert(Event::new(flags & hipEventDisableTiming == 0));
+        let new = Event::new(flags & hipEventDisableTiming == 0);
         // SAFETY: HIP's callers give a pointer to write to.
-        unsafe { put(event, handle) }
+        unsafe { call.give(event, || Ok(s.events.insert(new))) }
     }
     fn hipEventDestroy(s, call; event: hipEvent_t) {
         s.events.remove(event as usize).map(|_| ())

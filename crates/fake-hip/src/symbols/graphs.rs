@@ -8,13 +8,9 @@ use super::put;
 
 hip_functions! {
     fn hipGraphInstantiate(s, call; exec: *mut hipGraphExec_t, graph: hipGraph_t, error_node: *mut hipGraphNode_t, log: *mut c_char, log_bytes: usize) {
-        if exec.is_null() {
-            return Err(hipError_t::hipErrorInvalidValue);
-        }
         let ops = s.graphs.get(graph as usize)?.clone();
-        let handle = s.graph_execs.insert(ops);
         // SAFETY: HIP's callers give a pointer to write to.
-        unsafe { put(exec, handle) }
+        unsafe { call.give(exec, || Ok(s.graph_execs.insert(ops))) }
     }
     fn hipGraphLaunch(s, call; exec: hipGraphExec_t, stream: hipStream_t) {
         let ops = s.graph_execs.get(exec as usize)?.clone();

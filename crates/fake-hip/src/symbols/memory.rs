@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_uint, c_void};
 
 use hip_sys::{hipDeviceptr_t, hipError_t, hipMemcpyKind, hipStream_t};
 
-use super::{Call, put};
+use super::Call;
 use crate::memory::{Damage, Kind};
 use crate::settings::Check;
 use crate::state::{self, State, Status};
@@ -14,14 +14,15 @@ use crate::stream::Work;
 ///
 /// # Safety
 /// `to` is null or may be written.
-unsafe fn allocate(s: &mut State, to: *mut *mut c_void, bytes: usize, kind: Kind) -> Status {
+unsafe fn allocate(s: &mut State, call: Call, to: *mut *mut c_void, bytes: usize, kind: Kind) -> Status {
     s.forbid_during_capture()?;
-    let address = match bytes {
-        0 => 0,
-        _ => s.memory.allocate(bytes, kind, s.settings.check == Check::Pages).ok_or(hipError_t::hipErrorOutOfMemory)?,
+    let pages = s.settings.check == Check::Pages;
+    let make = || match bytes {
+        0 => Ok(std::ptr::null_mut()),
+        _ => s.memory.allocate(bytes, kind, pages).map(|a| a as *mut c_void).ok_or(hipError_t::hipErrorOutOfMemory),
     };
     // SAFETY: as the caller says.
-    unsafe { put(to, address as *mut c_void) }
+    unsafe { call.give(to, make) }
 }
 
 /// Frees what begins at an address, after all work that may use it.
@@ -68,14 +69,14 @@ hip_functions! {
             return Err(hipError_t::hipErrorOutOfMemory);
         }
         // SAFETY: HIP's callers give a pointer to write to.
-        unsafe { allocate(s, pointer, bytes, kind) }
+        unsafe { allocate(s, call, pointer, bytes, kind) }
     }
     fn hipFree(s, call; pointer: *mut c_void) {
         free(s, pointer, |kind| matches!(kind, Kind::Device(_)))
     }
     fn hipHostMalloc(s, call; pointer: *mut *mut c_void, bytes: usize, flags: c_uint) {
         // SAFETY: as above.
-        unsafe { allocate(s, pointer, bytes, Kind::Pinned) }
+        unsafe { allocate(s, call, pointer, bytes, Kind::Pinned) }
     }
     fn hipHostFree(s, call; pointer: *mut c_void) {
         free(s, pointer, |kind| kind == Kind::Pinned)

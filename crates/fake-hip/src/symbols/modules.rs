@@ -65,14 +65,13 @@ fn check_shape(f: &Function, grid: [u32; 3], block: [u32; 3], lds: u32) -> Resul
 
 hip_functions! {
     fn hipModuleLoadData(s, call; module: *mut hipModule_t, image: *const c_void) {
-        if module.is_null() || image.is_null() {
+        if image.is_null() {
             return Err(hipError_t::hipErrorInvalidValue);
         }
         // SAFETY: HIP's callers give an image.
         let loaded = unsafe { Module::load(image.cast(), &s.settings) }?;
-        let handle = s.modules.insert(loaded);
         // SAFETY: HIP's callers give a pointer to write to.
-        unsafe { put(module, handle) }
+        unsafe { call.give(module, || Ok(s.modules.insert(loaded))) }
     }
     fn hipModuleUnload(s, call; module: hipModule_t) {
         s.modules.get(module as usize)?;
@@ -85,9 +84,8 @@ hip_functions! {
         // SAFETY: HIP's callers give a string.
         let name = unsafe { text_of(name) };
         let found = s.modules.get(module as usize)?.function(module as usize, &name)?;
-        let handle = s.functions.insert(found);
         // SAFETY: as for the new module.
-        unsafe { put(function, handle) }
+        unsafe { call.give(function, || Ok(s.functions.insert(found))) }
     }
     fn hipFuncGetAttribute(s, call; value: *mut c_int, attribute: hipFunction_attribute, function: hipFunction_t) {
         let f = s.functions.get(function as usize)?;

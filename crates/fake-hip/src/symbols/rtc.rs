@@ -7,8 +7,7 @@ use hip_sys::{hiprtcProgram, hiprtcResult};
 
 use super::device::static_text;
 use super::{rtc_call, text_of};
-use crate::compile::{CompileError, Program, compile, target};
-use crate::module::wrap;
+use crate::compile::{CompileError, Program, compile};
 use crate::state;
 
 type RtcStatus = Result<(), hiprtcResult>;
@@ -85,7 +84,7 @@ rtc_functions! {
         with_program(program, |program| match result {
             Ok(object) => {
                 program.log.clear();
-                program.code = wrap(&object, &target(&options, &settings));
+                program.code = object;
                 Ok(())
             }
             Err(error) => {

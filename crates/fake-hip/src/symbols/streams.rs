@@ -18,13 +18,12 @@ fn synchronize(s: &mut State, stream: usize) -> Status {
 
 hip_functions! {
     fn hipStreamCreateWithFlags(s, call; stream: *mut hipStream_t, flags: c_uint) {
-        if stream.is_null() || flags & !hipStreamNonBlocking != 0 {
+        if flags & !hipStreamNonBlocking != 0 {
             return Err(hipError_t::hipErrorInvalidValue);
         }
         let new = Stream::new(state::current_device(), flags & hipStreamNonBlocking != 0);
-        let handle = s.streams.insert(new);
         // SAFETY: HIP's callers give a pointer to write to.
-        unsafe { put(stream, handle) }
+        unsafe { call.give(stream, || Ok(s.streams.insert(new))) }
     }
     fn hipStreamDestroy(s, call; stream: hipStream_t) {
         s.streams.get(stream as usize)?;
@@ -56,10 +55,11 @@ hip_functions! {
             return Err(hipError_t::hipErrorInvalidValue);
         }
         let ended = s.streams.get_mut(stream as usize)?.end_capture();
-        let handle = ended.as_ref().map_or(std::ptr::null_mut(), |ops| s.graphs.insert(ops.clone()));
         // SAFETY: as for the new stream.
-        unsafe { put(graph, handle) }?;
-        ended.map(|_| ())
+        unsafe { put(graph, std::ptr::null_mut()) }?;
+        let ops = ended?;
+        // SAFETY: as above.
+        unsafe { call.give(graph, || Ok(s.graphs.insert(ops))) }
     }
     fn hipStreamIsCapturing(s, call; stream: hipStream_t, status: *mut hipStreamCaptureStatus) {
         let answer = match stream as usize {

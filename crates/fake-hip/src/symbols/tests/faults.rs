@@ -36,6 +36,22 @@ fn a_copy_that_does_nothing() {
 }
 
 #[test]
+fn a_pointer_that_is_null() {
+    let turn = turn();
+    turn.fault("call=hipMalloc null");
+    let mut pointers = [std::ptr::dangling_mut(); 2];
+    let statuses = pointers.each_mut().map(|pointer| {
+        // SAFETY: the pointer is written.
+        unsafe { hipMalloc(pointer, 16) }
+    });
+    assert_eq!(statuses, [OK, OK]);
+    assert!(pointers[0].is_null() && !pointers[1].is_null());
+    assert_eq!(state::lock().live("device"), 1);
+    // SAFETY: allocated above.
+    assert_eq!(unsafe { hipFree(pointers[1]) }, OK);
+}
+
+#[test]
 fn a_call_that_takes_long() {
     let turn = turn();
     turn.fault("call=hipMalloc sleep=30");
