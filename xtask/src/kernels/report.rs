@@ -26,9 +26,10 @@ allows: lanes a wave are 64 on gfx9 and 32 elsewhere. VGPRs of gfx90a and gfx942
 const HOT: &str = "\
 ## Hot modules
 
-Where decoding and attention spend their time. Each cell is *VGPRs / waves* of the module's kernel with the fewest waves
-on that target, and then: **m** if the module uses matrix instructions, **d** if it uses dot products of bytes,
-**spill** if registers did not suffice (an error of the report). LDS is the largest static amount of a workgroup.
+Where decoding and attention spend their time. Each cell is *VGPRs / waves*, from the lightest kernel of the module to
+the heaviest (one column to eight, say), and then: **m** if the module uses matrix instructions, **d** if it uses dot
+products of bytes, **spill** if registers did not suffice (an error of the report). LDS is the largest static amount of
+a workgroup.
 ";
 
 /// Sizes for people.
@@ -122,11 +123,9 @@ fn lds_text(lds: u64) -> String {
 }
 
 fn cell(arch: &str, built: &Built) -> String {
-    let waves = |kernel: &Kernel| occupancy(arch, kernel).unwrap_or(0);
-    // Of several with as few waves, the one with the most registers.
-    let worst = built.kernels.iter().min_by_key(|k| (waves(k), u64::MAX - k.vgprs));
-    let Some(worst) = worst else { return String::new() };
-    let mut cell = format!("{} / {}", worst.vgprs, waves(worst));
+    let vgprs = range(built.kernels.iter().map(|k| k.vgprs));
+    let waves = range(built.kernels.iter().map(|k| occupancy(arch, k).unwrap_or(0)));
+    let mut cell = format!("{vgprs} / {waves}");
     let marks: [(&str, fn(&Kernel) -> bool); 3] =
         [(" m", |k| k.matrix > 0), (" d", |k| k.dot > 0), (" **spill**", Kernel::spills)];
     for (mark, test) in marks {
@@ -135,6 +134,14 @@ fn cell(arch: &str, built: &Built) -> String {
         }
     }
     cell
+}
+
+/// `16` or `9–16`.
+fn range(numbers: impl Iterator<Item = u64> + Clone) -> String {
+    match (numbers.clone().min().unwrap_or(0), numbers.max().unwrap_or(0)) {
+        (low, high) if low == high => low.to_string(),
+        (low, high) => format!("{low}–{high}"),
+    }
 }
 
 fn scratch(results: &Results) -> String {
@@ -213,9 +220,9 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_shows_the_kernel_with_the_fewest_waves() {
+    fn a_cell_shows_the_lightest_and_the_heaviest_kernel() {
         let with_dot = Kernel { dot: 4, ..kernel("a", 40) };
-        assert_eq!(cell("gfx1100", &built(vec![with_dot, kernel("b", 192)])), "192 / 8 d");
+        assert_eq!(cell("gfx1100", &built(vec![with_dot, kernel("b", 192)])), "40–192 / 8–16 d");
         let spilling = Kernel { vgpr_spills: 1, matrix: 2, ..kernel("c", 256) };
         assert_eq!(cell("gfx1100", &built(vec![spilling])), "256 / 5 m **spill**");
     }
