@@ -53,15 +53,30 @@ pub const BLOCK: usize = 16;
 
 impl<B: Backend> Loaded<B> {
     /// Loads a file with room for `sequences` sequences of `context` tokens.
-    pub fn new(mut backend: B, path: &Path, kv_type: KvType, sequences: usize, context: usize) -> Self {
+    pub fn new(backend: B, path: &Path, kv_type: KvType, sequences: usize, context: usize) -> Self {
+        Self::try_new(backend, path, kv_type, sequences, context).expect("the model loads")
+    }
+
+    /// As [`new`](Self::new), for backends that may fail.
+    ///
+    /// # Errors
+    /// What the backend refuses.
+    pub fn try_new(
+        mut backend: B,
+        path: &Path,
+        kv_type: KvType,
+        sequences: usize,
+        context: usize,
+    ) -> Result<Self, BackendError> {
         let file = Arc::new(ModelFile::open(path).expect("the file opens"));
         let program = rocmforge_model::build(file.gguf(), &BuildOptions::default()).expect("the model builds");
-        let limits = StepLimits { max_tokens: sequences * context, max_wanted: sequences * context, max_sequences: sequences };
-        let model = backend.load(&program, file, limits).expect("the model loads");
+        let limits =
+            StepLimits { max_tokens: sequences * context, max_wanted: sequences * context, max_sequences: sequences };
+        let model = backend.load(&program, file, limits)?;
         let blocks_per_sequence = context.div_ceil(BLOCK);
         let spec = CacheSpec { block_size: BLOCK, num_blocks: sequences * blocks_per_sequence, kv_type };
-        let cache = backend.make_cache(model, spec).expect("the cache fits");
-        Self { backend, program, model, cache, sequences, blocks_per_sequence }
+        let cache = backend.make_cache(model, spec)?;
+        Ok(Self { backend, program, model, cache, sequences, blocks_per_sequence })
     }
 
     /// Runs a step in which sequence `which` goes on by `tokens`, having `before` tokens already. Blocks are scattered:

@@ -1,5 +1,15 @@
 //! An interpreter of Programs on HIP devices.
 
+mod backend;
 pub mod driver;
+mod error;
 pub mod library;
+mod model;
 pub mod ops;
+mod options;
+mod self_test;
+pub mod weights;
+
+pub use backend::HipBackend;
+pub use error::OpenError;
+pub use options::{HipOptions, Precision};

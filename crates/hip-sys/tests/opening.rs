@@ -92,7 +92,7 @@ fn a_search_without_result_lists_every_attempt_and_the_packages() {
         what: "imaginary library",
         names: &["libimaginary.so.2", "libimaginary.so.1"],
         folders: &["/nowhere/lib"],
-        variable: "ROCMFORGE_IMAGINARY_LIBRARY",
+        variable: "IMAGINARY_LIBRARY",
         packages: "package: imaginary",
     };
     let error = SharedLibrary::open(&wanted).expect_err("there is none");

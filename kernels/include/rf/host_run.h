@@ -271,10 +271,12 @@ inline void lane_done(Worker* w) {
     switch_context(self->context, w->running->context);
 }
 inline void fiber_main() {
+    // A fiber stays with its worker, but a worker may run on another thread in the next launch: `current`, whose address
+    // compilers keep, is asked only once.
+    Worker* const w = current;
     for (;;) {
-        Worker* w = current;
         w->launch->entry(w->launch->args);
-        lane_done(current);
+        lane_done(w);
     }
 }
 

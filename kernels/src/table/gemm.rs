@@ -19,8 +19,12 @@ pub(super) fn rows() -> Vec<Module> {
 fn matrix_unit(ty: GgmlType) -> Module {
     match ty {
         GgmlType::F32 => Module::of_type("gemm", "gemm/exact.hip", ty).kernels(EXACT),
-        _ => Module::of_type("gemm", "gemm/gemm.hip", ty)
-            .kernels(["gemm_16x64", "gemm_32x64", "gemm_64x128", "gemm_128x128"]),
+        _ => Module::of_type("gemm", "gemm/gemm.hip", ty).kernels([
+            "gemm_16x64",
+            "gemm_32x64",
+            "gemm_64x128",
+            "gemm_128x128",
+        ]),
     }
 }
 

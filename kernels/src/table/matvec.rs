@@ -4,17 +4,8 @@ use rocmforge_quant::GgmlType;
 
 use super::{Module, weight_types};
 
-const BYTES: [&str; 9] = [
-    "matvec_1",
-    "matvec_2",
-    "matvec_3",
-    "matvec_4",
-    "matvec_5",
-    "matvec_6",
-    "matvec_7",
-    "matvec_8",
-    "matvec_experts",
-];
+const BYTES: [&str; 9] =
+    ["matvec_1", "matvec_2", "matvec_3", "matvec_4", "matvec_5", "matvec_6", "matvec_7", "matvec_8", "matvec_experts"];
 const EXACT: [&str; 4] = ["exact_1", "exact_2", "exact_4", "exact_experts"];
 
 /// The module of f32 activations: the only one of a float type, and a second one of a block type.

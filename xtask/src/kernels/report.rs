@@ -126,13 +126,9 @@ fn cell(arch: &str, built: &Built) -> String {
     let vgprs = range(built.kernels.iter().map(|k| k.vgprs));
     let waves = range(built.kernels.iter().map(|k| occupancy(arch, k).unwrap_or(0)));
     let mut cell = format!("{vgprs} / {waves}");
-    let marks: [(&str, fn(&Kernel) -> bool); 3] =
-        [(" m", |k| k.matrix > 0), (" d", |k| k.dot > 0), (" **spill**", Kernel::spills)];
-    for (mark, test) in marks {
-        if built.kernels.iter().any(test) {
-            cell += mark;
-        }
-    }
+    let any = |test: fn(&Kernel) -> bool| built.kernels.iter().any(test);
+    let marks = [(" m", any(|k| k.matrix > 0)), (" d", any(|k| k.dot > 0)), (" **spill**", any(Kernel::spills))];
+    marks.iter().filter(|(_, holds)| *holds).for_each(|(mark, _)| cell += mark);
     cell
 }
 

@@ -99,7 +99,7 @@ static OWNED: &[(&str, &[&str])] = &[
     ("tower-http", &["server"]),
     ("reqwest", &["server"]),
     // The terminal.
-    ("clap", &["cli", "xtask"]),
+    ("clap", &["cli", "tests", "xtask"]),
     ("indicatif", &["cli"]),
     ("rustyline", &["cli"]),
     ("tracing-subscriber", &["cli"]),

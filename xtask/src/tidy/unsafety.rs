@@ -7,9 +7,9 @@ use super::workspace::Workspace;
 /// Files or folders (ending in `/`) that may hold `unsafe`, and why.
 static FENCES: &[(&str, &str)] = &[
     ("crates/cpu-backend/src/", "SIMD intrinsics, and threads that share one arena"),
-    ("crates/hip-sys/src/", "foreign functions"),
-    ("crates/hipblas-sys/src/", "foreign functions"),
-    ("crates/hip-on-cuda/src/", "foreign functions, in both directions"),
+    ("crates/hip-sys/", "foreign functions"),
+    ("crates/hipblas-sys/", "foreign functions"),
+    ("crates/hip-on-cuda/", "foreign functions, in both directions"),
     ("crates/fake-hip/src/", "foreign functions, and kernels called through pointers"),
     ("crates/hip-backend/src/driver/", "calls of HIP"),
     ("crates/hip-backend/src/library/rtc.rs", "calls of hipRTC"),

@@ -74,11 +74,8 @@ impl SplitPlanes {
             (args.offset[f], args.bytes[f]) = (field.offset, field.bytes);
         }
         let words = layout.fields.iter().map(|field| words(field.bytes)).max().unwrap_or(1);
-        let dims = Dims {
-            grid: [(args.blocks * words).div_ceil(THREADS), MAX_FIELDS as u32, 1],
-            threads: THREADS,
-            lds: 0,
-        };
+        let dims =
+            Dims { grid: [(args.blocks * words).div_ceil(THREADS), MAX_FIELDS as u32, 1], threads: THREADS, lds: 0 };
         // SAFETY: the arguments are the kernel's struct; it reads `blocks` blocks at `src` and writes the planes of
         // those blocks, which the caller says lie in live buffers.
         unsafe { stream.launch(&self.kernel, dims, &args) }

@@ -17,7 +17,7 @@ pub fn library() -> PathBuf {
 /// that each setting needs its own.
 pub fn in_child(test: &str, variables: &[(&str, &OsStr)]) {
     let mut command = Command::new(std::env::current_exe().expect("the test's own path"));
-    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env("ROCMFORGE_TEST_CHILD", "1");
+    command.args(["--exact", test, "--nocapture", "--include-ignored"]).env("HIP_ON_CUDA_TEST_CHILD", "1");
     command.envs(variables.iter().copied());
     let output = command.output().expect("the test starts");
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
@@ -26,5 +26,5 @@ pub fn in_child(test: &str, variables: &[(&str, &OsStr)]) {
 
 /// Whether this process is a child; a test that needs one returns elsewhere.
 pub fn is_child() -> bool {
-    std::env::var_os("ROCMFORGE_TEST_CHILD").is_some()
+    std::env::var_os("HIP_ON_CUDA_TEST_CHILD").is_some()
 }

@@ -1,0 +1,195 @@
+//! A paged KV cache, with what depends on its type and size: kernels, inputs and graphs of its steps.
+
+use rocmforge_attention::AttentionSpec;
+use rocmforge_program::backend::{BackendError, BlockCopy, CacheSpec, StepLimits};
+use rocmforge_program::{Op, Program};
+
+use super::graphs::Graphs;
+use super::inputs::{Layout, Shape};
+use crate::driver::{Buffer, Device, DevicePtr, Event, HipError, PinnedBuffer, Stream};
+use crate::error::Failure;
+use crate::library::Kernels;
+use crate::ops::{
+    Attention, CopyBlocks, CopyBlocksCall, KvLayout, KvLayoutError, RopeWrite, SampleEdit, SampleRow, independent_runs,
+};
+
+/// Edits of logits that one step may bring.
+const MAX_EDITS: usize = 1 << 16;
+
+/// Block copies of one call to the device.
+const MAX_COPIES: usize = 4096;
+
+/// A cache of one model.
+pub(crate) struct Cache {
+    pub spec: CacheSpec,
+    pub layout: KvLayout,
+    pub store: Buffer,
+    /// By cache layer.
+    pub attention: Vec<Attention>,
+    pub rope_write: RopeWrite,
+    pub scratch: Buffer,
+    pub inputs: Upload,
+    pub(super) graphs: Graphs,
+    copies: Upload,
+    copy: CopyBlocks,
+    planes: Buffer,
+    max_blocks: usize,
+}
+
+impl Cache {
+    pub fn new(
+        device: &Device,
+        stream: &Stream,
+        kernels: &Kernels,
+        program: &Program,
+        limits: StepLimits,
+        spec: CacheSpec,
+    ) -> Result<Self, Failure> {
+        let layout = KvLayout::new(&program.cache_layers, spec).map_err(bad_cache)?;
+        let attention = layer_specs(program)
+            .into_iter()
+            .map(|layer| Attention::load(kernels, spec.kv_type, layer, false))
+            .collect::<Result<Vec<_>, _>>()?;
+        let max_blocks = max_blocks(program, spec);
+        let scratch = scratch_bytes(&attention, limits, max_blocks * spec.block_size);
+        let cache = Self {
+            store: device.alloc(layout.bytes(), "the KV cache")?,
+            attention,
+            rope_write: RopeWrite::load(kernels, spec.kv_type)?,
+            scratch: device.alloc(scratch, "scratch of attention")?,
+            inputs: Upload::new(device, stream, input_words(limits, max_blocks))?,
+            graphs: Graphs::default(),
+            copies: Upload::new(device, stream, MAX_COPIES * 2)?,
+            copy: CopyBlocks::load(kernels)?,
+            planes: device.alloc(size_of_val(layout.planes()), "a table of the KV cache")?,
+            max_blocks,
+            layout,
+            spec,
+        };
+        stream.fill(cache.scratch.ptr(), 0, cache.scratch.len())?;
+        // Slots that were never written are masked, but must not be NaN: 0 * NaN is one.
+        stream.fill(cache.store.ptr(), 0, cache.store.len())?;
+        let mut table = device.alloc_pinned(cache.planes.len())?;
+        table.as_mut_slice()?.copy_from_slice(bytemuck::cast_slice(cache.layout.planes()));
+        stream.copy_in(cache.planes.ptr(), &table, 0..table.len())?;
+        stream.synchronize()?;
+        Ok(cache)
+    }
+
+    /// Bytes that a cache takes whatever its number of blocks, at most.
+    pub fn fixed_bytes(program: &Program, limits: StepLimits, spec: CacheSpec) -> u64 {
+        let blocks = program.context_length.div_ceil(spec.block_size.max(1));
+        let words = input_words(limits, blocks) + MAX_COPIES * 2;
+        // Two pages a plane for alignment, and the most that attention asks for scratch.
+        (words * size_of::<u32>() + program.cache_layers.len() * 4 * 512 + (72 << 20)) as u64
+    }
+
+    /// Entries of the block tables of a step whose longest context is `context`: few sizes, so that steps share graphs.
+    pub fn table_stride(&self, context: usize) -> usize {
+        context.div_ceil(self.spec.block_size).next_power_of_two().clamp(32, self.max_blocks.max(32))
+    }
+
+    /// Edits of logits that there is room for.
+    pub fn max_edits(&self) -> usize {
+        MAX_EDITS
+    }
+
+    /// Enqueues copies of blocks, in order.
+    pub fn copy_blocks(&mut self, stream: &Stream, copies: &[BlockCopy]) -> Result<(), Failure> {
+        if let Some(bad) = copies.iter().flat_map(|c| [c.from, c.to]).find(|&b| b as usize >= self.spec.num_blocks) {
+            return Err(BackendError::BadCache(format!("no block {bad} of {}", self.spec.num_blocks)).into());
+        }
+        let largest_block = self.layout.planes().iter().map(|plane| plane.block_bytes).max().unwrap_or(0) as usize;
+        for run in independent_runs(copies).flat_map(|run| run.chunks(MAX_COPIES)) {
+            self.copies.send(stream, |words| {
+                for (pair, copy) in words.chunks_exact_mut(2).zip(run) {
+                    pair.copy_from_slice(&[copy.from, copy.to]);
+                }
+                run.len() * 2
+            })?;
+            let call = CopyBlocksCall {
+                cache: self.store.ptr(),
+                planes: self.planes.ptr(),
+                plane_count: self.layout.planes().len(),
+                pairs: self.copies.ptr(),
+                pair_count: run.len(),
+                largest_block,
+            };
+            self.copy.run(stream, &call)?;
+        }
+        Ok(())
+    }
+}
+
+fn bad_cache(error: KvLayoutError) -> BackendError {
+    BackendError::BadCache(error.to_string())
+}
+
+/// The attention of each cache layer.
+fn layer_specs(program: &Program) -> Vec<&AttentionSpec> {
+    let of = |wanted: usize| {
+        program.ops.iter().find_map(|op| match op {
+            Op::Attention { layer, spec, .. } | Op::RotaryAttention { layer, spec, .. } if *layer == wanted => {
+                Some(spec)
+            }
+            _ => None,
+        })
+    };
+    (0..program.cache_layers.len()).filter_map(of).collect()
+}
+
+/// Blocks that one sequence may have.
+fn max_blocks(program: &Program, spec: CacheSpec) -> usize {
+    spec.num_blocks.min(program.context_length.div_ceil(spec.block_size)).max(1)
+}
+
+fn scratch_bytes(attention: &[Attention], limits: StepLimits, context: usize) -> usize {
+    attention.iter().map(|layer| layer.scratch_bytes(limits.max_tokens, context)).max().unwrap_or(256)
+}
+
+fn input_words(limits: StepLimits, max_blocks: usize) -> usize {
+    let largest = Shape {
+        tokens: limits.max_tokens,
+        sequences: limits.max_sequences,
+        wanted: limits.max_wanted,
+        table_stride: max_blocks.next_power_of_two().max(32),
+        // A tile of one token each is more than there can be.
+        tiles: limits.max_tokens,
+    };
+    let sampling = limits.max_wanted * size_of::<SampleRow>() + MAX_EDITS * size_of::<SampleEdit>();
+    Layout::of(largest).words + sampling / size_of::<u32>()
+}
+
+/// Words on their way to the device: two host buffers, so that one may be filled while the other is copied.
+pub(crate) struct Upload {
+    device: Buffer,
+    host: [(PinnedBuffer, Event); 2],
+    next: usize,
+}
+
+impl Upload {
+    fn new(device: &Device, stream: &Stream, words: usize) -> Result<Self, HipError> {
+        let bytes = words * size_of::<u32>();
+        let host = || -> Result<_, HipError> {
+            let free = device.event()?;
+            stream.record(&free)?;
+            Ok((device.alloc_pinned(bytes)?, free))
+        };
+        Ok(Self { device: device.alloc(bytes, "inputs of a step")?, host: [host()?, host()?], next: 0 })
+    }
+
+    /// Where the words lie on the device.
+    pub fn ptr(&self) -> DevicePtr {
+        self.device.ptr()
+    }
+
+    /// Enqueues a copy of the words that `fill` writes; it returns how many.
+    pub fn send(&mut self, stream: &Stream, fill: impl FnOnce(&mut [u32]) -> usize) -> Result<(), HipError> {
+        let (host, free) = &mut self.host[self.next];
+        self.next ^= 1;
+        free.synchronize()?;
+        let words = fill(bytemuck::cast_slice_mut(host.as_mut_slice()?));
+        stream.copy_in(self.device.ptr(), host, 0..words * size_of::<u32>())?;
+        stream.record(free)
+    }
+}

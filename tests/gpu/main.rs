@@ -1,0 +1,42 @@
+//! Tests that run on whatever device the HIP library offers: the golden models, the bundled model, replayed graphs, and
+//! every op against the reference interpreter. One program without test data inside, so that it can be carried to a
+//! machine that has a GPU and no Rust.
+#![forbid(unsafe_code)]
+
+mod golden;
+mod report;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use report::Report;
+
+/// Tests on the device that the HIP library offers.
+#[derive(Parser)]
+struct Args {
+    /// Folder of the tests' data
+    #[arg(long, global = true, value_name = "DIR", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/data"))]
+    data: PathBuf,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Tiny models against the logits of another implementation
+    Golden {
+        /// Only models whose name contains this
+        #[arg(default_value = "")]
+        name: String,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let mut report = Report::default();
+    match args.what {
+        What::Golden { name } => golden::run(&args.data, &name, &mut report),
+    }
+    report.finish()
+}
