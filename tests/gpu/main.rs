@@ -4,7 +4,10 @@
 #![forbid(unsafe_code)]
 
 mod golden;
+mod ops;
+mod kernels;
 mod report;
+mod speed;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +33,10 @@ enum What {
         #[arg(default_value = "")]
         name: String,
     },
+    /// Tokens a second of a file, and where the time goes
+    Speed(speed::SpeedArgs),
+    /// How long each kernel takes, at the shapes of Llama 8B
+    Kernels(kernels::Options),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +44,10 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     match args.what {
         What::Golden { name } => golden::run(&args.data, &name, &mut report),
+        What::Kernels(options) => kernels::run(&options, &mut report),
+        What::Speed(args) => {
+            report.check("speed", speed::run(&args).map(|()| String::new()).map_err(|e| e.to_string()))
+        }
     }
     report.finish()
 }

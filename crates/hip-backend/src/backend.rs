@@ -13,7 +13,7 @@ use rocmforge_program::backend::{
 use crate::driver::{Device, Properties, Stream, enumerate};
 use crate::error::{Failure, OpenError};
 use crate::library::Kernels;
-use crate::model::{Cache, InFlight, Model};
+use crate::model::{Cache, InFlight, Model, ProfileRow};
 use crate::options::HipOptions;
 
 /// An interpreter of Programs on one HIP device: weights as stored, a paged KV cache, one stream, and steps that only
@@ -73,6 +73,12 @@ impl HipBackend {
     /// The device, for what the `Backend` trait does not say.
     pub fn hip_device(&self) -> &Device {
         &self.device
+    }
+
+    /// What the ops of a model's steps took since the last call, the longest first: with
+    /// [`HipOptions::profile`](crate::HipOptions::profile).
+    pub fn take_profile(&self, model: ModelId) -> Vec<ProfileRow> {
+        self.model(model).map(Model::take_profile).unwrap_or_default()
     }
 
     fn model(&self, id: ModelId) -> Result<&Model, BackendError> {

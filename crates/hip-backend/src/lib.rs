@@ -12,4 +12,5 @@ pub mod weights;
 
 pub use backend::HipBackend;
 pub use error::OpenError;
+pub use model::ProfileRow;
 pub use options::{HipOptions, Precision};

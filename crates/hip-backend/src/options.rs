@@ -23,6 +23,8 @@ pub struct HipOptions {
     pub precision: Precision,
     /// Whether steps that only decode are recorded and replayed as graphs.
     pub graphs: bool,
+    /// Whether the time of each op is taken; without graphs then.
+    pub profile: bool,
     /// Where kernels come from.
     pub kernels: KernelOptions,
 }
@@ -34,6 +36,7 @@ impl Default for HipOptions {
             memory_fraction: 0.9,
             precision: Precision::default(),
             graphs: true,
+            profile: false,
             kernels: KernelOptions::default(),
         }
     }

@@ -8,10 +8,13 @@ mod gemm;
 mod graphs;
 mod inputs;
 mod linear;
+mod profile;
 mod run;
 mod step;
 mod tools;
 mod weights;
+
+use std::cell::RefCell;
 
 use rocmforge_program::backend::{BackendError, CacheSpec, StepLimits, WeightSource};
 use rocmforge_program::{MemoryPlan, Op, Program, WeightId, passes, plan_memory};
@@ -24,11 +27,13 @@ use crate::options::{HipOptions, Precision};
 use buffers::{BufferPlan, Buffers};
 use forms::{FormPlan, Regime, plan_forms};
 use gemm::GemmPlan;
+use profile::Profile;
 use step::Outputs;
 use tools::Tools;
 use weights::{WeightPlan, Weights};
 
 pub(crate) use cache::Cache;
+pub use profile::ProfileRow;
 pub(crate) use step::InFlight;
 
 /// Memory that stays free beside what is planned: the driver's own needs, and graphs.
@@ -47,6 +52,7 @@ pub(crate) struct Model {
     gemm: GemmPlan,
     buffers: Buffers,
     outputs: Outputs,
+    profile: Option<RefCell<Profile>>,
 }
 
 /// The forms of each regime that a model uses.
@@ -114,7 +120,7 @@ impl Model {
             program,
             limits,
             is_exact,
-            use_graphs: options.graphs,
+            use_graphs: options.graphs && !options.profile,
             memory,
             plans,
             weights,
@@ -122,7 +128,13 @@ impl Model {
             gemm,
             buffers,
             outputs,
+            profile: options.profile.then(RefCell::default),
         })
+    }
+
+    /// What the ops of the steps since the last call took, the longest first; nothing unless profiling was asked for.
+    pub fn take_profile(&self) -> Vec<ProfileRow> {
+        self.profile.as_ref().map(|profile| profile.borrow_mut().take()).unwrap_or_default()
     }
 
     /// Rows of the vocabulary.

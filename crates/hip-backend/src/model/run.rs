@@ -46,14 +46,17 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Enqueues every op, and the choice of tokens where one is wanted.
     pub(super) fn all(&self) -> Result<(), Failure> {
+        self.mark_start()?;
         for (at, op) in self.model.program.ops.iter().enumerate() {
             // A step that wants no logits skips everything that leads to them alone.
             if op.outputs().iter().any(|&out| self.rows(out) > 0) {
                 self.prepare(at, op)?;
                 self.op(at, op)?;
+                self.mark_op(op)?;
             }
         }
-        self.sample()
+        self.sample()?;
+        Ok(self.mark_named("sample")?)
     }
 
     fn op(&self, at: usize, op: &Op) -> Result<(), Failure> {
@@ -206,7 +209,8 @@ impl Run<'_> {
             return Ok(());
         }
         let call = GateCall::forms(self.value(*x), self.form_ptrs(*x, forms), self.rows(*x), self.cols(*x));
-        Ok(self.model.tools.gate.run(self.stream, &call)?)
+        self.model.tools.gate.run(self.stream, &call)?;
+        Ok(self.mark_named("forms")?)
     }
 
     /// Where an op writes its output.

@@ -156,6 +156,9 @@ impl Model {
         let output = &mut self.outputs.slots[step.slot];
         output.is_free = true;
         output.done.synchronize()?;
+        if let Some(profile) = &self.profile {
+            profile.borrow_mut().collect()?;
+        }
         let logits: &[f32] = bytemuck::cast_slice(output.logits.as_slice()?);
         let places = step.sampled.iter().flatten().count();
         let results: &[SampleResult] =

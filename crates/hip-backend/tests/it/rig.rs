@@ -36,7 +36,7 @@ impl Rig {
 
     /// A buffer of bytes 0xff: NaN as f32, and -1.
     pub fn room<T: Pod>(&self, count: usize) -> Buffer {
-        let bytes = (count * size_of::<T>()).max(1);
+        let bytes = count * size_of::<T>();
         let buffer = self.device.alloc(bytes, "test").expect("memory");
         write(&buffer, 0, &vec![0xffu8; bytes]).expect("numbers reach the device");
         buffer

@@ -1,0 +1,99 @@
+//! Matrix products and tables, of every type of weights.
+
+use rocmforge_quant::GgmlType;
+
+use super::case::{Bench, Bound, Bounds, Case, Entry};
+use super::random::{Rng, Size};
+
+/// Types that weights can have.
+pub fn types() -> impl Iterator<Item = GgmlType> {
+    let no_weight = [GgmlType::I8, GgmlType::I16, GgmlType::I32, GgmlType::I64, GgmlType::F64];
+    GgmlType::ALL.iter().copied().filter(move |ty| !no_weight.contains(ty))
+}
+
+/// Types that stand for the ways in which weights are read: plain, one scale, scale and minimum, nested scales, and a
+/// codebook.
+pub const TYPICAL: [GgmlType; 5] =
+    [GgmlType::F16, GgmlType::Q4_0, GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::IQ2_XS];
+
+/// Bounds of products with weights of a type. Few rows meet quantized weights as groups of 8-bit numbers, whose steps
+/// are 1/127 of a group's largest; many rows are 16-bit floats.
+pub fn product_bounds(ty: GgmlType) -> Bounds {
+    let f32_sums = Bound { nmse: 1e-11, worst: 3e-5 };
+    let few = if ty.is_quantized() { Bound { nmse: 1e-4, worst: 0.06 } } else { f32_sums };
+    let many = match ty {
+        GgmlType::F32 => f32_sums,
+        GgmlType::BF16 => Bound { nmse: 1e-5, worst: 2e-2 },
+        _ => Bound { nmse: 5e-7, worst: 4e-3 },
+    };
+    Bounds { few, many, exact: f32_sums }
+}
+
+/// Numbers of tokens at and around the sizes of tiles.
+const TOKENS: [usize; 11] = [1, 2, 3, 5, 8, 9, 17, 64, 65, 130, 300];
+const FEW_TOKENS: [usize; 4] = [1, 3, 8, 17];
+const ROWS: [usize; 6] = [1, 3, 17, 64, 100, 257];
+const COLS: [usize; 7] = [32, 64, 256, 288, 512, 2048, 4352];
+
+/// One product.
+#[derive(Clone, Copy)]
+struct Product {
+    ty: GgmlType,
+    rows: usize,
+    cols: usize,
+    bias: bool,
+    input: Size,
+    weights: Size,
+}
+
+impl Product {
+    fn name(&self) -> String {
+        let Self { ty, rows, cols, bias, input, weights } = self;
+        let bias = if *bias { " bias" } else { "" };
+        format!("{ty} {rows}x{cols}{bias} input={} weights={}", input.name(), weights.name())
+    }
+
+    fn case(&self, rng: &mut Rng, tokens: &[usize]) -> Case {
+        let mut bench = Bench::new(rng);
+        let x = bench.input(self.cols, self.input);
+        let weight = bench.weight(self.ty, 1, self.rows, self.cols, self.weights);
+        let bias = self.bias.then(|| bench.random_vector(self.rows, 0.5));
+        let out = bench.b.linear(x, weight, bias).expect("widths fit");
+        bench.finish_rows(out, tokens, self.bounds())
+    }
+
+    fn bounds(&self) -> Bounds {
+        let mut bounds = product_bounds(self.ty);
+        if self.input == Size::Outlier {
+            // The outlier decides the steps of its group, and the size of the result.
+            bounds.few.nmse *= 10.0;
+            bounds.few.worst *= 10.0;
+        }
+        bounds
+    }
+}
+
+pub fn cases() -> Vec<Entry> {
+    let mut cases = Vec::new();
+    for (i, ty) in types().enumerate() {
+        let widths: Vec<_> = COLS.into_iter().filter(|cols| cols % ty.block_elems() == 0).collect();
+        // Rows and widths take turns, so that all of both come with every type, and in many pairs.
+        for (j, &rows) in ROWS.iter().enumerate() {
+            let cols = widths[(i + j) % widths.len()];
+            let product =
+                Product { ty, rows, cols, bias: (i + j) % 2 == 0, input: Size::Even, weights: Size::Even };
+            cases.push(Entry::new(product.name(), move |rng| product.case(rng, &TOKENS)));
+        }
+        for (j, (input, weights)) in
+            [(Size::Rows, Size::Rows), (Size::Zeros, Size::Zeros), (Size::Outlier, Size::Outlier)].into_iter().enumerate()
+        {
+            let cols = widths[(i + j) % widths.len()].min(2048);
+            let product = Product { ty, rows: 80, cols, bias: false, input, weights };
+            cases.push(Entry::new(product.name(), move |rng| product.case(rng, &TOKENS)));
+        }
+        let small = Product { ty, rows: 70, cols: 256, bias: true, input: Size::Even, weights: Size::Even };
+        let quick = TYPICAL.contains(&ty);
+        cases.push(Entry::new(small.name(), move |rng| small.case(rng, &FEW_TOKENS)).quick(quick));
+    }
+    cases
+}
