@@ -4,8 +4,8 @@
 #![forbid(unsafe_code)]
 
 mod golden;
-mod ops;
 mod kernels;
+mod ops;
 mod report;
 mod speed;
 
@@ -35,6 +35,8 @@ enum What {
     },
     /// Tokens a second of a file, and where the time goes
     Speed(speed::SpeedArgs),
+    /// Every op against the reference interpreter
+    Ops(ops::Choice),
     /// How long each kernel takes, at the shapes of Llama 8B
     Kernels(kernels::Options),
 }
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     match args.what {
         What::Golden { name } => golden::run(&args.data, &name, &mut report),
+        What::Ops(choice) => ops::run(&choice, &mut report),
         What::Kernels(options) => kernels::run(&options, &mut report),
         What::Speed(args) => {
             report.check("speed", speed::run(&args).map(|()| String::new()).map_err(|e| e.to_string()))

@@ -3,18 +3,23 @@
 //! A case is a small Program whose inputs are rows of random tables, so that tokens choose what an op sees; its name
 //! and a seed decide all of it. The device runs it as it would run a model, in both precisions.
 
+mod attention;
 mod case;
+mod elementwise;
+mod experts;
 mod linear;
 mod oracle;
 mod random;
+mod rope;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
 use rocmforge_hip_backend::Precision;
+use rocmforge_program::backend::StepInput;
 
 use crate::report::Report;
-use case::{Case, Entry};
+use case::{Bound, Case, Entry};
 use oracle::{Errors, Hip, Outputs};
 use random::Rng;
 
@@ -24,15 +29,33 @@ struct Op {
     cases: fn() -> Vec<Entry>,
 }
 
-const OPS: &[Op] = &[Op { name: "linear", cases: linear::cases }];
+const OPS: &[Op] = &[
+    Op { name: "embed", cases: linear::embeds },
+    Op { name: "linear", cases: linear::cases },
+    Op { name: "linears", cases: linear::shared },
+    Op { name: "norm", cases: elementwise::norms },
+    Op { name: "add_norm", cases: elementwise::add_norms },
+    Op { name: "gate", cases: elementwise::gates },
+    Op { name: "form", cases: elementwise::forms },
+    Op { name: "map", cases: elementwise::maps },
+    Op { name: "rope", cases: rope::cases },
+    Op { name: "attention", cases: attention::cases },
+    Op { name: "route", cases: experts::routers },
+    Op { name: "experts", cases: experts::mixtures },
+];
 
 /// What is to be run.
-pub struct Choice<'a> {
-    /// Part of the names of cases.
-    pub filter: &'a str,
-    /// Only cases that are cheap where the device is a processor.
-    pub quick: bool,
-    pub seed: u64,
+#[derive(clap::Args)]
+pub struct Choice {
+    /// Only cases whose name contains this
+    #[arg(default_value = "")]
+    filter: String,
+    /// Only cases that are cheap where the device is a processor
+    #[arg(long)]
+    quick: bool,
+    /// What random numbers begin with
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 /// A case with its truth.
@@ -42,10 +65,8 @@ struct Ready {
     truth: Result<Outputs, String>,
 }
 
-pub fn run(choice: &Choice<'_>, report: &mut Report) {
-    let named = |op: &Op| (op.cases)().into_iter().map(|e| Entry { name: format!("{} {}", op.name, e.name), ..e });
-    let chosen = |e: &Entry| e.name.contains(choice.filter) && (e.quick || !choice.quick);
-    let entries: Vec<Entry> = OPS.iter().flat_map(named).filter(chosen).collect();
+pub fn run(choice: &Choice, report: &mut Report) {
+    let entries = entries(choice);
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = mpsc::sync_channel(threads * 2);
@@ -69,41 +90,50 @@ pub fn run(choice: &Choice<'_>, report: &mut Report) {
     });
 }
 
-fn check(hips: &mut [Hip; 2], ready: &Ready, seed: u64, report: &mut Report) {
-    let bounds = ready.case.bounds;
-    for (hip, precision) in hips.iter_mut().zip([Precision::Fast, Precision::Exact]) {
-        let is_few = |n: usize| n <= FEW;
-        let classes = match precision {
-            Precision::Fast => vec![("few", bounds.few, 0..FEW + 1), ("many", bounds.many, FEW + 1..usize::MAX)],
-            Precision::Exact => vec![("exact", bounds.exact, 0..usize::MAX)],
-        };
-        let _ = is_few;
-        let outcome = ready.truth.clone().and_then(|truth| Ok((hip.run(&ready.case, precision)?, truth)));
-        let (found, truth) = match outcome {
-            Ok(both) => both,
-            Err(error) => {
-                let name = format!("{} {precision:?}", ready.name);
-                report.check(&name, Err(format!("{error}; seed {seed}")));
-                continue;
-            }
-        };
-        for (class, bound, rows) in classes {
-            let take = |step: &rocmforge_program::backend::StepInput| rows.contains(&step.wanted.len());
-            let Some(errors) = oracle::compare(&ready.case, &found, &truth, take) else { continue };
-            let name = format!("{} {class}", ready.name);
-            report.check(&name, verdict(&errors, errors.fit(bound), bound, seed));
-        }
+/// The cases that were asked for.
+fn entries(choice: &Choice) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for op in OPS {
+        entries.extend((op.cases)().into_iter().map(|e| Entry { name: format!("{} {}", op.name, e.name), ..e }));
     }
+    entries.retain(|e| e.name.contains(&choice.filter) && (e.quick || !choice.quick));
+    entries
 }
 
 /// Rows up to which matrix-vector kernels compute.
 const FEW: usize = 8;
 
-fn verdict(errors: &Errors, fits: bool, bound: case::Bound, seed: u64) -> Result<String, String> {
+fn check(hips: &mut [Hip; 2], ready: &Ready, seed: u64, report: &mut Report) {
+    let bounds = ready.case.bounds;
+    let few = ("few", bounds.few, 0..=FEW);
+    let many = ("many", bounds.many, FEW + 1..=usize::MAX);
+    let exact = ("exact", bounds.exact, 0..=usize::MAX);
+    let runs = [(Precision::Fast, vec![few, many]), (Precision::Exact, vec![exact])];
+    for (hip, (precision, classes)) in hips.iter_mut().zip(runs) {
+        let outcome = ready.truth.as_ref().map_err(|e| format!("reference: {e}"));
+        let outcome = outcome.and_then(|truth| Ok((hip.run(&ready.case, precision)?, truth)));
+        let (found, truth) = match outcome {
+            Ok(both) => both,
+            Err(error) => {
+                report.check(&format!("{} {precision:?}", ready.name), Err(format!("{error}; seed {seed}")));
+                continue;
+            }
+        };
+        for (class, bound, rows) in classes {
+            let take = |step: &StepInput| rows.contains(&step.wanted.len());
+            let Some(errors) = oracle::compare(&ready.case, &found, truth, take) else { continue };
+            report.check(&format!("{} {class}", ready.name), verdict(&errors, bound, seed));
+        }
+    }
+}
+
+fn verdict(errors: &Errors, bound: Bound, seed: u64) -> Result<String, String> {
     let Errors { nmse, worst, at } = errors;
-    if fits {
+    if errors.fit(bound) {
         return Ok(format!("nmse {nmse:.1e} worst {worst:.1e}"));
     }
-    let case::Bound { nmse: most, worst: most_worst } = bound;
-    Err(format!("nmse {nmse:.1e} (at most {most:.0e}), worst {worst:.1e} (at most {most_worst:.0e}): {at}; seed {seed}"))
+    let Bound { nmse: most, worst: most_worst } = bound;
+    Err(format!(
+        "nmse {nmse:.1e} (at most {most:.0e}), worst {worst:.1e} (at most {most_worst:.0e}): {at}; seed {seed}"
+    ))
 }

@@ -3,9 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rocmforge_program::backend::{
-    CacheSpec, KvType, StepInput, StepLimits, StepSequence, Tensor, WeightSource,
-};
+use rocmforge_program::backend::{CacheSpec, KvType, StepInput, StepLimits, StepSequence, Tensor, WeightSource};
 use rocmforge_program::{Program, ProgramBuilder, ValueId, WeightId};
 use rocmforge_quant::{GgmlType, quantize};
 
@@ -39,6 +37,18 @@ impl Bounds {
     pub const fn all(nmse: f64, worst: f64) -> Self {
         let bound = Bound { nmse, worst };
         Self { few: bound, many: bound, exact: bound }
+    }
+
+    /// What either allows.
+    pub fn max(self, other: Self) -> Self {
+        let max = |a: Bound, b: Bound| Bound { nmse: a.nmse.max(b.nmse), worst: a.worst.max(b.worst) };
+        Self { few: max(self.few, other.few), many: max(self.many, other.many), exact: max(self.exact, other.exact) }
+    }
+
+    /// Bounds for what multiplies errors by `factor`.
+    pub fn times(self, factor: f64) -> Self {
+        let times = |b: Bound| Bound { nmse: b.nmse * factor * factor, worst: b.worst * factor };
+        Self { few: times(self.few), many: times(self.many), exact: times(self.exact) }
     }
 }
 
@@ -131,7 +141,8 @@ impl<'a> Bench<'a> {
     /// Part of a stored matrix that has rows before and behind it.
     pub fn weight_part(&mut self, ty: GgmlType, before: usize, rows: usize, cols: usize) -> WeightId {
         let all = before + rows + 3;
-        let like = Size::Even.matrix(self.rng, all, cols);
+        let factor = 1.0 / (cols as f32).sqrt();
+        let like: Vec<f32> = self.rng.normals(all * cols).iter().map(|x| x * factor).collect();
         let bytes = stored(self.rng, ty, &like, cols);
         let name = self.store(ty, like.len(), bytes);
         self.b.matrix_rows(name, all, before..before + rows, cols).expect("rows of the matrix")

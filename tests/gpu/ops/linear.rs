@@ -2,7 +2,7 @@
 
 use rocmforge_quant::GgmlType;
 
-use super::case::{Bench, Bound, Bounds, Case, Entry};
+use super::case::{Bench, Bound, Bounds, Case, Entry, IDS};
 use super::random::{Rng, Size};
 
 /// Types that weights can have.
@@ -13,8 +13,7 @@ pub fn types() -> impl Iterator<Item = GgmlType> {
 
 /// Types that stand for the ways in which weights are read: plain, one scale, scale and minimum, nested scales, and a
 /// codebook.
-pub const TYPICAL: [GgmlType; 5] =
-    [GgmlType::F16, GgmlType::Q4_0, GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::IQ2_XS];
+pub const TYPICAL: [GgmlType; 5] = [GgmlType::F16, GgmlType::Q4_0, GgmlType::Q4_K, GgmlType::Q6_K, GgmlType::IQ2_XS];
 
 /// Bounds of products with weights of a type. Few rows meet quantized weights as groups of 8-bit numbers, whose steps
 /// are 1/127 of a group's largest; many rows are 16-bit floats.
@@ -80,12 +79,13 @@ pub fn cases() -> Vec<Entry> {
         // Rows and widths take turns, so that all of both come with every type, and in many pairs.
         for (j, &rows) in ROWS.iter().enumerate() {
             let cols = widths[(i + j) % widths.len()];
-            let product =
-                Product { ty, rows, cols, bias: (i + j) % 2 == 0, input: Size::Even, weights: Size::Even };
+            let product = Product { ty, rows, cols, bias: (i + j) % 2 == 0, input: Size::Even, weights: Size::Even };
             cases.push(Entry::new(product.name(), move |rng| product.case(rng, &TOKENS)));
         }
         for (j, (input, weights)) in
-            [(Size::Rows, Size::Rows), (Size::Zeros, Size::Zeros), (Size::Outlier, Size::Outlier)].into_iter().enumerate()
+            [(Size::Rows, Size::Rows), (Size::Zeros, Size::Zeros), (Size::Outlier, Size::Outlier)]
+                .into_iter()
+                .enumerate()
         {
             let cols = widths[(i + j) % widths.len()].min(2048);
             let product = Product { ty, rows: 80, cols, bias: false, input, weights };
@@ -96,4 +96,59 @@ pub fn cases() -> Vec<Entry> {
         cases.push(Entry::new(small.name(), move |rng| small.case(rng, &FEW_TOKENS)).quick(quick));
     }
     cases
+}
+
+/// Rows of a table of each type, scaled.
+pub fn embeds() -> Vec<Entry> {
+    let mut cases = Vec::new();
+    for (i, ty) in types().enumerate() {
+        for (j, size) in [Size::Even, Size::Zeros].into_iter().enumerate() {
+            let cols = ty.block_elems().max(32) * [1, 2, 3, 9][(i + j) % 4];
+            let scale = [1.0, 11.3][(i + j) % 2];
+            let make = move |rng: &mut Rng| {
+                let mut bench = Bench::new(rng);
+                let table = bench.weight(ty, 1, IDS, cols, size);
+                let out = bench.b.embed(table, scale);
+                // One rounding of each product.
+                bench.finish_rows(out, &TOKENS, Bounds::all(1e-13, 1e-5))
+            };
+            cases.push(Entry::new(format!("{ty} {cols} {}", size.name()), make).quick(j == 0 && TYPICAL.contains(&ty)));
+        }
+    }
+    cases
+}
+
+/// Several products of one input, of one type or of two, some of which are parts of larger matrices.
+pub fn shared() -> Vec<Entry> {
+    let mut cases = Vec::new();
+    let all: Vec<_> = types().collect();
+    for (i, &ty) in all.iter().enumerate() {
+        let other = all[(i * 5 + 3) % all.len()];
+        for (j, (count, types)) in [(3, [ty, ty]), (4, [ty, other]), (11, [ty, ty])].into_iter().enumerate() {
+            let cols = [256, 512][(i + j) % 2];
+            let rows = [72, 100, 129][j];
+            let name = format!("{count} of {}/{} {rows}x{cols}", types[0], types[1]);
+            let make = move |rng: &mut Rng| shared_case(rng, count, types, rows, cols);
+            cases.push(Entry::new(name, make).quick(count == 3 && TYPICAL.contains(&ty)));
+        }
+    }
+    cases
+}
+
+fn shared_case(rng: &mut Rng, count: usize, types: [GgmlType; 2], rows: usize, cols: usize) -> Case {
+    let mut bench = Bench::new(rng);
+    let x = bench.input(cols, Size::Even);
+    let mut parts = Vec::new();
+    for i in 0..count {
+        let ty = types[i / 2 % 2];
+        let weight = match i % 3 {
+            1 => bench.weight_part(ty, 5, rows, cols),
+            _ => bench.weight(ty, 1, rows, cols, Size::Even),
+        };
+        let bias = (i % 2 == 1).then(|| bench.random_vector(rows, 0.0));
+        parts.push(bench.b.linear(x, weight, bias).expect("widths fit"));
+    }
+    let sum = parts.into_iter().reduce(|a, b| bench.b.add(a, b).expect("equal shapes")).expect("some");
+    let [a, b] = types.map(product_bounds);
+    bench.finish_rows(sum, &FEW_TOKENS, a.max(b))
 }

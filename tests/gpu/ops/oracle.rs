@@ -17,7 +17,7 @@ pub type Outputs = Vec<Vec<f32>>;
 /// The truth.
 pub fn reference(case: &Case) -> Result<Outputs, String> {
     let mut backend = ReferenceBackend::new();
-    let run = || {
+    let mut run = || {
         let (model, cache) = load(&mut backend, case)?;
         case.steps.iter().map(|step| run_step(&mut backend, model, cache, &step.input)).collect()
     };
@@ -51,7 +51,10 @@ impl Hip {
             for _ in 0..again {
                 let found = run_step(backend, model, cache, &step.input)?;
                 if found.iter().map(|x| x.to_bits()).ne(first.iter().map(|x| x.to_bits())) {
-                    return Err(BackendError::Device(format!("step `{}` gives other bits when it is replayed", step.label)));
+                    return Err(BackendError::Device(format!(
+                        "step `{}` gives other bits when it is replayed",
+                        step.label
+                    )));
                 }
             }
             outputs.push(first);
@@ -65,7 +68,9 @@ impl Hip {
         }
         let (backend, _, cases) = match &mut self.open {
             Some(open) => open,
-            closed => closed.insert((HipBackend::open(HipOptions { precision, ..HipOptions::default() })?, precision, 0)),
+            closed => {
+                closed.insert((HipBackend::open(HipOptions { precision, ..HipOptions::default() })?, precision, 0))
+            }
         };
         *cases += 1;
         Ok(backend)
