@@ -1,7 +1,7 @@
-//! Attention over a cache of many layers, so that none of it is in the device's own caches.
+//! Attention over a cache in memory: decoding over many layers, so that none of it is in the device's own caches.
 
 use rocmforge_attention::AttentionSpec;
-use rocmforge_hip_backend::driver::{Buffer, DevicePtr};
+use rocmforge_hip_backend::driver::{Buffer, DevicePtr, write};
 use rocmforge_hip_backend::ops::{Attention, AttentionCall, FormPtrs, KvLayout, Queries};
 use rocmforge_program::CacheLayer;
 use rocmforge_program::backend::{CacheSpec, KvType};
@@ -46,7 +46,7 @@ fn spec(options: &Options) -> AttentionSpec {
 }
 
 fn decode(bench: &mut Bench, options: &Options, kv_type: KvType, sequences: usize, context: usize) -> Outcome {
-    let world = World::new(bench, options, kv_type, &vec![(context, 1); sequences])?;
+    let world = World::new(bench, options, kv_type, &vec![(context, 1); sequences], rotate(options))?;
     let shape = format!("{sequences} x 1 token of {context}");
     let work = Work::Bytes(kv_type.bytes(world.elements * sequences * context));
     let queries = Queries { rows: DevicePtr::NULL, count: sequences, max_context: context };
@@ -57,7 +57,8 @@ fn decode(bench: &mut Bench, options: &Options, kv_type: KvType, sequences: usiz
 }
 
 fn prefill(bench: &mut Bench, options: &Options, kv_type: KvType, new: usize, context: usize) -> Outcome {
-    let world = World::new(bench, options, kv_type, &[(context, new)])?;
+    // One layer: tiles of queries read it many times over, out of whatever cache holds it.
+    let world = World::new(bench, options, kv_type, &[(context, new)], 1)?;
     let shape = format!("{new} tokens of {context}");
     let pairs: usize = (context - new + 1..=context).sum();
     let spec = &world.spec;
@@ -90,8 +91,14 @@ struct World {
 }
 
 impl World {
-    /// `texts`: context and new tokens of each sequence.
-    fn new(bench: &Bench, options: &Options, kv_type: KvType, texts: &[(usize, usize)]) -> Outcome<Self> {
+    /// `texts`: context and new tokens of each sequence. There are layers of `rotate` bytes.
+    fn new(
+        bench: &Bench,
+        options: &Options,
+        kv_type: KvType,
+        texts: &[(usize, usize)],
+        rotate: usize,
+    ) -> Outcome<Self> {
         let spec = spec(options);
         let attention = Attention::load(&bench.kernels, kv_type, &spec, false)?;
         let table_stride = texts.iter().map(|text| text.0.div_ceil(BLOCK_SIZE)).max().unwrap_or(1);
@@ -105,7 +112,7 @@ impl World {
         let of_layers = |count| {
             KvLayout::new(&vec![head.clone(); count], CacheSpec { block_size: BLOCK_SIZE, num_blocks, kv_type })
         };
-        let layers = rotate(options).div_ceil(of_layers(1)?.bytes()).clamp(1, MOST_LAYERS);
+        let layers = rotate.div_ceil(of_layers(1)?.bytes()).clamp(1, MOST_LAYERS);
         let layout = of_layers(layers)?;
         let queries: usize = texts.iter().map(|text| text.1).sum();
         let max_context = texts.iter().map(|text| text.0).max().unwrap_or(1);
@@ -160,7 +167,7 @@ impl World {
 fn some_cache(bench: &Bench, bytes: usize) -> Outcome<Buffer> {
     let cache = bench.room(bytes.next_multiple_of(2))?;
     let halves: Vec<u16> = noise(4096.min(bytes / 2)).iter().map(|&x| half::f16::from_f32(x).to_bits()).collect();
-    rocmforge_hip_backend::driver::write(&cache, 0, &halves)?;
+    write(&cache, 0, &halves)?;
     spread(bench, &cache, 0, halves.len() * 2, cache.len())?;
     Ok(cache)
 }
