@@ -11,7 +11,7 @@ pub use archive::{Archive, ArchiveError, Entry};
 pub use digest::{Digest, Hasher};
 pub use objects::{Embedded, Lookup, base_arch, embedded, embedded_archs, object};
 pub use source::{Source, source_hash, sources};
-pub use table::{Module, module, modules, type_slug, weight_types};
+pub use table::{Module, TILED_HEADS, module, modules, type_slug, weight_types};
 
 /// Targets that `cargo xtask kernels` builds for when it is not told any.
 pub const TARGETS: &[&str] =

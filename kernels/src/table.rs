@@ -18,6 +18,8 @@ use std::sync::LazyLock;
 
 use rocmforge_quant::GgmlType;
 
+pub use attention::TILED_HEADS;
+
 use crate::COMPILE_OPTIONS;
 use crate::digest::{Digest, Hasher};
 use crate::source::{Closure, Reader, Source, closure, sources, text_digest};

@@ -6,6 +6,7 @@ use rocmforge_program::backend::KvType;
 
 use super::forms::{FormPtrs, blocks, wave_of};
 use super::kv::{KvLayer, slug};
+use super::prefill::Prefill;
 use crate::driver::{DevicePtr, Dims, Function, HipError, Stream};
 use crate::library::{KernelError, Kernels};
 
@@ -38,6 +39,7 @@ pub struct Attention {
     /// Elements of a 16-byte load of keys, or 4 where rows do not allow such loads.
     elements: usize,
     waves: usize,
+    prefill: Option<Prefill>,
 }
 
 /// One layer's attention of a step: everything but which queries.
@@ -71,6 +73,16 @@ pub struct AttentionCall {
     pub scratch_bytes: usize,
 }
 
+impl AttentionCall {
+    /// Where values and their scales lie, and the elements from one row to the next.
+    pub(super) fn values(&self, spec: &AttentionSpec, value_in_key: bool) -> (DevicePtr, DevicePtr, usize) {
+        match value_in_key {
+            true => (self.cache.k, self.cache.k_scale, spec.head_dim),
+            false => (self.cache.v, self.cache.v_scale, spec.value_dim),
+        }
+    }
+}
+
 /// Which rows attend query by query.
 #[derive(Debug, Clone, Copy)]
 pub struct Queries {
@@ -80,6 +92,19 @@ pub struct Queries {
     pub count: usize,
     /// At least the longest context of them; more costs workgroups that end at once.
     pub max_context: usize,
+}
+
+/// Which rows attend in tiles: queries that follow each other in one sequence.
+#[derive(Debug, Clone, Copy)]
+pub struct Tiles {
+    /// The sequence of each tile, u32 `[count]`.
+    pub sequences: DevicePtr,
+    /// The first query of each tile, counted from its sequence's first row, u32 `[count]`.
+    pub first: DevicePtr,
+    /// How many tiles.
+    pub count: usize,
+    /// Queries of a tile; those behind the end of its sequence are none.
+    pub queries: usize,
 }
 
 /// `rf::DecodeArgs` of `rf/attention.h`.
@@ -148,7 +173,40 @@ impl Attention {
         let combine = kernels.function(&format!("attention/decode_{}", slug(kv_type)), "combine")?;
         let waves = THREADS / wave_of(kernels.device().properties());
         let elements = if aligned { vector } else { 4 };
-        Ok(Self { spec: spec.clone(), value_in_key, decode, combine, heads_together, elements, waves })
+        Ok(Self { spec: spec.clone(), value_in_key, decode, combine, heads_together, elements, waves, prefill: None })
+    }
+
+    /// Loads the kernel for [`Attention::run_tiles`] as well, where there is one for such heads.
+    ///
+    /// # Errors
+    /// As [`Kernels::function`].
+    pub fn with_tiles(mut self, kernels: &Kernels, kv_type: KvType) -> Result<Self, KernelError> {
+        self.prefill = Prefill::load(kernels, kv_type, &self.spec)?;
+        Ok(self)
+    }
+
+    /// Whether [`Attention::run_tiles`] can run: kernels are loaded, and heads are of at most 256 columns, multiples
+    /// of 8.
+    pub fn has_tiles(&self) -> bool {
+        self.prefill.is_some()
+    }
+
+    /// Enqueues attention of tiles of queries on the matrix units, in halves with sums in f32; writes f32 alone. The
+    /// result of a query depends on its position and what it sees, not on which tile it is in.
+    ///
+    /// # Errors
+    /// [`HipError::LengthMismatch`]: no such kernel ([`Attention::has_tiles`]), or another form than f32 is asked for;
+    /// else as [`Stream::launch`].
+    pub fn run_tiles(&self, stream: &Stream, call: &AttentionCall, tiles: Tiles) -> Result<(), HipError> {
+        let Some(prefill) = &self.prefill else {
+            let (what, found) = ("kernels for attention in tiles", 0);
+            return Err(HipError::LengthMismatch { what, expected: 1, found });
+        };
+        if call.out != FormPtrs::f32(call.out.f32) {
+            let what = "forms of the result of attention in tiles";
+            return Err(HipError::LengthMismatch { what, expected: 1, found: 2 });
+        }
+        prefill.run(stream, &self.spec, call, tiles, self.value_in_key)
     }
 
     /// Whether results can be written in q8 form as well: value heads are whole groups of 32.
@@ -228,11 +286,7 @@ impl Attention {
 
     fn args(&self, call: &AttentionCall, queries: Queries, first: usize, count: usize, splits: usize) -> DecodeArgs {
         let spec = &self.spec;
-        let (v, v_scale, value_stride) = if self.value_in_key {
-            (call.cache.k, call.cache.k_scale, spec.head_dim)
-        } else {
-            (call.cache.v, call.cache.v_scale, spec.value_dim)
-        };
+        let (v, v_scale, value_stride) = call.values(spec, self.value_in_key);
         let partial_ml = call.scratch.add(HEAD_BYTES);
         let partial = partial_ml.add((count * spec.num_heads * splits * 8).next_multiple_of(16));
         DecodeArgs {

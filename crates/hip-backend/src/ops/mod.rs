@@ -11,11 +11,12 @@ mod gemm;
 mod kv;
 mod matvec;
 mod norm;
+mod prefill;
 pub mod route;
 pub mod sample;
 mod weights;
 
-pub use attention::{Attention, AttentionCall, Queries, SPLIT};
+pub use attention::{Attention, AttentionCall, Queries, SPLIT, Tiles};
 pub use elementwise::{ExpertSumCall, Gate, GateCall, Maps};
 pub use embed::{Embed, EmbedCall};
 pub use forms::FormPtrs;

@@ -16,6 +16,7 @@ mod matvec;
 mod mma;
 mod norm;
 mod paged;
+mod prefill;
 mod quant;
 mod rig;
 mod route;

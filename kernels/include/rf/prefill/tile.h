@@ -1,0 +1,198 @@
+// rf/prefill/tile.h: a wave's share of attention: scores of a tile of keys, their softmax as it goes on, and the sums
+// of values (arXiv:2205.14135).
+//
+// A wave has TILES tiles of 16 rows. Weights are 2^(score - largest so far), times 2^BIAS so that small ones stay
+// normal halves, which the matrix unit of gfx90a takes others for zero; the sum of weights carries the same factor.
+// Tiles of keys begin at multiples of their size, and one that a row does not see changes nothing of the row: a
+// query's result is the same bits in any tile of queries.
+#pragma once
+
+#include "rf/prefill/stage.h"
+
+// Without a matrix unit fragments are whole rows, and registers have room for those of one step.
+#if RF_HAS_MMA
+#define RF_UNROLL_STEPS RF_UNROLL
+#elif RF_AMD
+#define RF_UNROLL_STEPS _Pragma("unroll 1")
+#else
+#define RF_UNROLL_STEPS
+#endif
+
+namespace rf {
+
+constexpr float BIAS = 14.0f;
+// Less than any score, and finite: what a row that has seen nothing yet has as its largest.
+constexpr float NOTHING = -1e30f;
+
+template <class Shape> struct PrefillWave {
+    static constexpr int TILES = Shape::TILES, KEY_TILES = Shape::KEYS / 16, STEPS = Shape::DIM / 16;
+    static constexpr int COLUMN_TILES = Shape::VALUE / 16;
+    static constexpr int HELD_STEPS = Shape::HOLDS_Q ? STEPS : 1;
+
+    FragC out[TILES][COLUMN_TILES];
+    float largest[TILES][LANE_QUERIES];
+    float sum[TILES][LANE_QUERIES];   // of this lane's keys
+    float unit[TILES][LANE_QUERIES];  // of scores, as powers of two: weight = 2^(score * unit)
+    QueryFrag held[TILES][HELD_STEPS];
+
+    RF_INLINE static u32 first_row() { return wave_in_block() * (16 * TILES); }
+    // Row of the workgroup.
+    RF_INLINE static u32 row_of(int t, int slot) { return first_row() + t * 16 + query_of(first_of(slot)); }
+
+    RF_INLINE void begin(const PrefillLds<Shape>& lds, bool capped) {
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) out[t][n].zero();
+            RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) {
+                largest[t][s] = NOTHING;
+                sum[t][s] = 0.0f;
+                unit[t][s] = capped ? 1.0f : lds.unit[row_of(t, s)];
+            }
+        }
+    }
+
+    // Columns of Q in LDS, `first` of which are multiplied by now, to registers.
+    template <int FIRST> RF_INLINE void hold_queries(const half* queries) {
+        RF_UNROLL_TILES for (int step = 0; step < Shape::QUERY_COLUMNS / 16 && FIRST + step < STEPS; ++step) {
+            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+                load_query(held[t][FIRST + step], queries + (first_row() + t * 16) * Shape::QUERY_STRIDE + step * 16,
+                           Shape::QUERY_STRIDE);
+            }
+        }
+    }
+
+    RF_INLINE void add_scores(FragC (&score)[TILES][KEY_TILES], const half* queries, const half* keys) {
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) score[t][j].zero();
+        }
+        RF_UNROLL_STEPS for (int step = 0; step < STEPS; ++step) {
+            QueryFrag q[TILES];
+            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+                if constexpr (Shape::HOLDS_Q) {
+                    q[t] = held[t][step];
+                } else {
+                    load_query(q[t], queries + (first_row() + t * 16) * Shape::QUERY_STRIDE + step * 16, Shape::QUERY_STRIDE);
+                }
+            }
+            RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
+                KeyFrag k;
+                load_key(k, keys + j * 16 * Shape::KEY_STRIDE + step * 16, Shape::KEY_STRIDE);
+                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) mma_scores(score[t][j], q[t], k);
+            }
+            // Else the fragments of all steps are loaded at once, for which there are no registers.
+            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+                RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) score[t][j].settle();
+            }
+            order_memory();
+        }
+    }
+
+    // score = cap * tanh(score / cap), where scores came divided by the cap.
+    RF_INLINE void cap(FragC (&score)[TILES][KEY_TILES], const PrefillLds<Shape>& lds, float softcap) {
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
+                const float factor = lds.unit[row_of(t, slot_of(i))] * (2.0f * LOG2E);
+                RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
+                    const float e = exp2_fast(score[t][j].v[i] * factor);
+                    score[t][j].v[i] = softcap * LOG2E * fma_(-2.0f, rcp_fast(e + 1.0f), 1.0f);
+                }
+            }
+        }
+    }
+
+    RF_INLINE void hide(FragC (&score)[TILES][KEY_TILES], const PrefillLds<Shape>& lds, u32 first) {
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
+                const Seen seen = lds.seen[row_of(t, slot_of(i))];
+                const u32 key = first + key_of(i);
+                RF_UNROLL_TILES for (u32 j = 0; j < KEY_TILES; ++j) {
+                    if (key + j * 16 < seen.low || key + j * 16 >= seen.high) score[t][j].v[i] = neg_inf();
+                }
+            }
+        }
+    }
+
+    // Turns scores into weights; what was added up so far is brought to the new largest score.
+    RF_INLINE void soften(FragC (&score)[TILES][KEY_TILES]) {
+        float factor[TILES][LANE_QUERIES];
+        bool grew = false;
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            float most[LANE_QUERIES];
+            RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) most[s] = largest[t][s];
+            RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
+                RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
+                    most[slot_of(i)] = larger(most[slot_of(i)], score[t][j].v[i]);
+                }
+            }
+            RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) {
+                most[s] = fold_keys<Larger>(most[s]);
+                factor[t][s] = exp2_fast((largest[t][s] - most[s]) * unit[t][s]);
+                grew |= most[s] > largest[t][s];
+                largest[t][s] = most[s];
+                sum[t][s] *= factor[t][s];
+                most[s] = fma_(most[s], -unit[t][s], BIAS);
+            }
+            RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
+                RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
+                    const float weight = exp2_fast(fma_(score[t][j].v[i], unit[t][slot_of(i)], most[slot_of(i)]));
+                    sum[t][slot_of(i)] += weight;
+                    score[t][j].v[i] = weight;
+                }
+            }
+        }
+        if (ballot(grew) == 0) return;
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) {
+                RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) out[t][n].v[i] *= factor[t][slot_of(i)];
+            }
+        }
+    }
+
+    RF_INLINE void add_values(const FragC (&weight)[TILES][KEY_TILES], const half* values, half* lds) {
+        RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
+            WeightFrag w[TILES];
+            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) make_weights(w[t], weight[t][j], lds);
+            RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) {
+                ValueFrag v;
+                load_value(v, KEYS_DOWN ? values + n * 16 * Shape::VALUE_STRIDE + j * 16
+                                        : values + j * 16 * Shape::VALUE_STRIDE + n * 16,
+                           Shape::VALUE_STRIDE);
+                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) mma_values(out[t][n], w[t], v);
+            }
+            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+                RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) out[t][n].settle();
+            }
+            order_memory();
+        }
+    }
+
+    // What sums of values are multiplied by: 1 / (sum of weights, the sink's included).
+    RF_INLINE float share(const PrefillArgs& a, int t, int slot, u32 head) const {
+        const float total = fold_keys<Sum>(sum[t][slot]);
+        if (a.sinks == nullptr) return 1.0f / total;
+        const float sink = a.sinks[head] * LOG2E, top = largest[t][slot] * unit[t][slot], most = larger(top, sink);
+        const float w = exp2_fast(top - most);
+        return w / fma_(total, w, exp2_fast(sink - most + BIAS));
+    }
+
+    RF_INLINE void store(const PrefillArgs& a, const PrefillWork& work, const PrefillLds<Shape>& lds) {
+        RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+            RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) {
+                const u32 row = row_of(t, s), place = lds.place[row];
+                const float factor = share(a, t, s, place % a.heads);
+                if (is_live<Shape>(a, work, row)) store_row(a, t, s, factor, a.out + static_cast<u64>(place) * a.value_dim);
+            }
+        }
+    }
+
+    RF_INLINE void store_row(const PrefillArgs& a, int t, int slot, float factor, float* to) const {
+        RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
+            if (slot_of(i) != slot) continue;
+            RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) {
+                const u32 col = column_of<Shape::VALUE>(n * 16 + key_of(i));
+                if (col < a.value_dim) to[col] = out[t][n].v[i] * factor;
+            }
+        }
+    }
+};
+
+}  // namespace rf
