@@ -3,9 +3,12 @@
 //! machine that has a GPU and no Rust.
 #![forbid(unsafe_code)]
 
+mod bundled;
+mod demo;
 mod golden;
 mod kernels;
 mod ops;
+mod perplexity;
 mod report;
 mod speed;
 
@@ -33,6 +36,14 @@ enum What {
         #[arg(default_value = "")]
         name: String,
     },
+    /// The bundled model's texts against those of another implementation
+    Demo {
+        /// Only short prompts
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Perplexity of the bundled model against the processor's
+    Perplexity(perplexity::Limits),
     /// Tokens a second of a file, and where the time goes
     Speed(speed::SpeedArgs),
     /// Every op against the reference interpreter
@@ -46,6 +57,8 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     match args.what {
         What::Golden { name } => golden::run(&args.data, &name, &mut report),
+        What::Demo { quick } => demo::run(&args.data, quick, &mut report),
+        What::Perplexity(limits) => perplexity::run(&args.data, &limits, &mut report),
         What::Ops(choice) => ops::run(&choice, &mut report),
         What::Kernels(options) => kernels::run(&options, &mut report),
         What::Speed(args) => {
