@@ -12,6 +12,7 @@ mod oracle;
 mod random;
 mod rope;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
@@ -111,7 +112,7 @@ fn check(hips: &mut [Hip; 2], ready: &Ready, seed: u64, report: &mut Report) {
     let runs = [(Precision::Fast, vec![few, many]), (Precision::Exact, vec![exact])];
     for (hip, (precision, classes)) in hips.iter_mut().zip(runs) {
         let outcome = ready.truth.as_ref().map_err(|e| format!("reference: {e}"));
-        let outcome = outcome.and_then(|truth| Ok((hip.run(&ready.case, precision)?, truth)));
+        let outcome = outcome.and_then(|truth| Ok((caught(hip, &ready.case, precision)?, truth)));
         let (found, truth) = match outcome {
             Ok(both) => both,
             Err(error) => {
@@ -125,6 +126,15 @@ fn check(hips: &mut [Hip; 2], ready: &Ready, seed: u64, report: &mut Report) {
             report.check(&format!("{} {class}", ready.name), verdict(&errors, bound, seed));
         }
     }
+}
+
+/// What the device computes, or why it does not: a panic ends the case, not the others.
+fn caught(hip: &mut Hip, case: &Case, precision: Precision) -> Result<Outputs, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| hip.run(case, precision)));
+    outcome.unwrap_or_else(|_| {
+        *hip = Hip::default();
+        Err("a panic".into())
+    })
 }
 
 fn verdict(errors: &Errors, bound: Bound, seed: u64) -> Result<String, String> {

@@ -10,7 +10,6 @@ use super::random::{Rng, Size};
 /// Arithmetic in f32 with sums in another order.
 const F32: Bounds = Bounds::all(1e-12, 2e-5);
 const TOKENS: [usize; 5] = [1, 3, 8, 17, 130];
-const FEW_TOKENS: [usize; 3] = [1, 4, 17];
 /// Around the widths of loads, of waves, of workgroups, and of what stays in registers.
 const COLS: [usize; 12] = [64, 65, 96, 127, 256, 576, 1024, 2050, 4096, 8192, 16384, 20480];
 

@@ -7,10 +7,6 @@ use rocmforge_quant::{GgmlType, dequantize, quantize};
 pub struct Rng(u64);
 
 impl Rng {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
     /// A generator of its own for a name, whatever ran before it.
     pub fn named(name: &str, seed: u64) -> Self {
         // FNV-1a.
