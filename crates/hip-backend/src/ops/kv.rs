@@ -60,7 +60,7 @@ pub enum KvLayoutError {
 }
 
 /// Where the numbers of one layer lie on the device. Scales are null unless the type is q8_0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct KvLayer {
     /// Keys `[num_blocks, kv_heads, block_size, head_dim]`.
     pub k: DevicePtr,
