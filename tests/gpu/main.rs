@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 mod bundled;
+mod decode;
 mod demo;
+mod device;
 mod golden;
 mod kernels;
 mod ops;
@@ -30,6 +32,8 @@ struct Args {
 
 #[derive(Subcommand)]
 enum What {
+    /// Whether there is a device that computes correctly, and what it is
+    Device,
     /// Tiny models against the logits of another implementation
     Golden {
         /// Only models whose name contains this
@@ -42,6 +46,8 @@ enum What {
         #[arg(long)]
         quick: bool,
     },
+    /// Long answers: graphs, batches, and tokens chosen on the device
+    Decode(decode::Length),
     /// Perplexity of the bundled model against the processor's
     Perplexity(perplexity::Limits),
     /// Tokens a second of a file, and where the time goes
@@ -56,8 +62,10 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let mut report = Report::default();
     match args.what {
+        What::Device => return device::run(),
         What::Golden { name } => golden::run(&args.data, &name, &mut report),
         What::Demo { quick } => demo::run(&args.data, quick, &mut report),
+        What::Decode(length) => decode::run(&args.data, &length, &mut report),
         What::Perplexity(limits) => perplexity::run(&args.data, &limits, &mut report),
         What::Ops(choice) => ops::run(&choice, &mut report),
         What::Kernels(options) => kernels::run(&options, &mut report),
