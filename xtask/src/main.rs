@@ -1,9 +1,10 @@
 //! `cargo xtask`: the project's own tasks.
 #![forbid(unsafe_code)]
 
-mod bench_cpu;
+mod bench;
 mod bindings;
 mod golden;
+mod gpu;
 mod kernels;
 mod process;
 mod table;
@@ -33,7 +34,13 @@ enum Task {
     /// The kernels compiled for each target, packed for embedding, and a table of what they need
     Kernels(kernels::KernelArgs),
     /// Speed on the CPU against a command that runs llama-bench, in alternation
-    BenchCpu(bench_cpu::BenchArgs),
+    BenchCpu(bench::cpu::CpuArgs),
+    /// Speed on a GPU against a command that runs llama-bench, in alternation
+    BenchGpu(bench::gpu::GpuArgs),
+    /// Tests on the GPU of this machine, or on any HIP library
+    TestGpu(gpu::test::TestArgs),
+    /// Programs and data for the tests, to be carried to a machine that has a GPU and no Rust
+    Pack(gpu::pack::PackArgs),
 }
 
 fn main() {
@@ -43,7 +50,10 @@ fn main() {
         Task::Golden(args) => golden::run(&args),
         Task::Bindings(args) => bindings::run(&args),
         Task::Kernels(args) => kernels::run(&args),
-        Task::BenchCpu(args) => bench_cpu::run(&args),
+        Task::BenchCpu(args) => bench::cpu::run(&args),
+        Task::BenchGpu(args) => bench::gpu::run(&args),
+        Task::TestGpu(args) => gpu::test::run(&args),
+        Task::Pack(args) => gpu::pack::run(&args),
     };
     if let Err(error) = result {
         eprintln!("error: {error:#}");

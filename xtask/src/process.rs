@@ -19,20 +19,37 @@ pub fn cargo() -> Command {
     command
 }
 
+/// The profile of programs whose speed counts.
+pub const RELEASE: &str = "release";
+
 /// Builds the command line program in release mode and returns its path.
 pub fn build_rocmforge() -> Result<PathBuf> {
-    eprintln!("building rocmforge (release)");
-    let mut command = cargo();
-    command.args(["build", "--release", "--package", "rocmforge-cli", "--message-format", "json-render-diagnostics"]);
-    let output = command.stderr(Stdio::inherit()).output().context("cannot start cargo")?;
-    ensure!(output.status.success(), "rocmforge does not build");
-    executable(&output.stdout).context("cargo named no executable")
+    build(RELEASE, &["build", "--package", "rocmforge-cli"], &[])
 }
 
-/// The executable that a build's JSON messages name.
-fn executable(messages: &[u8]) -> Option<PathBuf> {
-    let mut messages = messages.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
-    messages.find_map(|message| Some(message.get("executable")?.as_str()?.into()))
+/// Runs a cargo command that builds one program or shared library, and returns its path.
+pub fn build(profile: &str, args: &[&str], env: &[(&str, &str)]) -> Result<PathBuf> {
+    eprintln!("cargo {} --profile {profile}", args.join(" "));
+    let mut command = cargo();
+    command.args(args).args(["--profile", profile, "--message-format", "json-render-diagnostics"]);
+    let output = command.envs(env.iter().copied()).stderr(Stdio::inherit()).output().context("cannot start cargo")?;
+    ensure!(output.status.success(), "cargo {} failed", args.join(" "));
+    artifact(&output.stdout).with_context(|| format!("cargo {} named no program", args.join(" ")))
+}
+
+/// The executable, or else the shared library, that a build's JSON messages name last: dependencies come before.
+fn artifact(messages: &[u8]) -> Option<PathBuf> {
+    let messages = messages.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<Value>(line).ok());
+    let path = |message: &Value| {
+        let library = || message["filenames"].as_array()?.iter().filter_map(Value::as_str).find(|f| f.ends_with(".so"));
+        Some(message["executable"].as_str().or_else(library)?.into())
+    };
+    messages.filter(|message| !is_macro(message)).filter_map(|message| path(&message)).next_back()
+}
+
+/// Whether the message is about a macro, which is a shared library too.
+fn is_macro(message: &Value) -> bool {
+    message["target"]["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind == "proc-macro"))
 }
 
 /// Runs a command and returns what it wrote to stdout; a failure shows the end of its stderr.
@@ -52,11 +69,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_executable_is_found_among_the_messages() {
-        let messages =
-            b"{\"reason\":\"compiler-artifact\",\"executable\":null}\nnot json\n{\"executable\":\"/x/rocmforge\"}\n";
-        assert_eq!(executable(messages), Some(PathBuf::from("/x/rocmforge")));
-        assert_eq!(executable(b"{\"reason\":\"build-finished\"}"), None);
+    fn the_artifact_is_found_among_the_messages() {
+        let found = |messages: &str| artifact(messages.as_bytes());
+        let program =
+            "{\"executable\":null,\"filenames\":[\"/x/liba.rlib\"]}\nnot json\n{\"executable\":\"/x/rocmforge\"}\n";
+        assert_eq!(found(program), Some(PathBuf::from("/x/rocmforge")));
+        let library = r#"{"executable":null,"filenames":["/x/libhip.so","/x/libhip.rlib"]}"#;
+        assert_eq!(found(library), Some(PathBuf::from("/x/libhip.so")));
+        assert_eq!(found(r#"{"target":{"kind":["proc-macro"]},"filenames":["/x/libderive.so"]}"#), None);
+        assert_eq!(found(r#"{"reason":"build-finished"}"#), None);
     }
 
     #[test]
