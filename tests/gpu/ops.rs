@@ -87,7 +87,8 @@ pub fn run(choice: &Choice, report: &mut Report) {
         }
         drop(sender);
         let mut hips = [Hip::default(), Hip::default()];
-        receiver.iter().for_each(|ready| check(&mut hips, &ready, choice.seed, report));
+        // Moved in, so that a panic here ends the threads that would send.
+        receiver.into_iter().for_each(|ready| check(&mut hips, &ready, choice.seed, report));
     });
 }
 
