@@ -2,7 +2,7 @@
 
 use rocmforge_attention::AttentionSpec;
 use rocmforge_hip_backend::driver::{Buffer, DevicePtr, write};
-use rocmforge_hip_backend::ops::{Attention, AttentionCall, FormPtrs, KvLayout, Queries};
+use rocmforge_hip_backend::ops::{Attention, AttentionCall, FormPtrs, KvLayout, Queries, Tiles};
 use rocmforge_program::CacheLayer;
 use rocmforge_program::backend::{CacheSpec, KvType};
 
@@ -13,6 +13,8 @@ use super::products::rotate;
 
 const BLOCK_SIZE: usize = 16;
 const MOST_LAYERS: usize = 512;
+/// Queries of a tile.
+const TILE: usize = 128;
 const TYPES: [KvType; 2] = [KvType::F16, KvType::Q8_0];
 
 /// Sequences, and the context of each.
@@ -25,7 +27,9 @@ const TINY_PREFILL: [[usize; 2]; 1] = [[20, 50]];
 
 /// Decoding and prefill.
 pub fn run(bench: &mut Bench, options: &Options) -> Outcome {
-    let modules = TYPES.map(|ty| format!("attention/decode_{}", ty.name()));
+    let head = spec(options).head_dim;
+    let of = |ty: KvType| [format!("decode_{}", ty.name()), format!("prefill_{}_{head}x{head}", ty.name())];
+    let modules: Vec<_> = TYPES.into_iter().flat_map(of).map(|name| format!("attention/{name}")).collect();
     bench.prepare(&modules)?;
     for kv_type in TYPES {
         for &[sequences, context] in options.size::<&[_]>(&DECODE, &TINY_DECODE) {
@@ -59,13 +63,19 @@ fn decode(bench: &mut Bench, options: &Options, kv_type: KvType, sequences: usiz
 fn prefill(bench: &mut Bench, options: &Options, kv_type: KvType, new: usize, context: usize) -> Outcome {
     // One layer: tiles of queries read it many times over, out of whatever cache holds it.
     let world = World::new(bench, options, kv_type, &[(context, new)], 1)?;
+    let attention = world.attention.clone().with_tiles(&bench.kernels, kv_type)?;
     let shape = format!("{new} tokens of {context}");
     let pairs: usize = (context - new + 1..=context).sum();
     let spec = &world.spec;
     let work = Work::Flops((2 * pairs * spec.num_heads * (spec.head_dim + spec.value_dim)) as f64);
-    let queries = Queries { rows: DevicePtr::NULL, count: new, max_context: context };
+    let first: Vec<u32> = (0..new as u32).step_by(TILE).collect();
+    let sequences = bench.buffer(&vec![0u32; first.len()])?;
+    let first_rows = bench.buffer(&first)?;
+    let tiles = Tiles { sequences: sequences.ptr(), first: first_rows.ptr(), count: first.len(), queries: TILE };
     bench.row(&format!("prefill_{}", kv_type.name()), &shape, work, world.layers, |stream, layer| {
-        world.attention.run_queries(stream, &world.call(layer), queries)
+        let call = world.call(layer);
+        let out = FormPtrs::f32(call.out.f32);
+        attention.run_tiles(stream, &AttentionCall { out, ..call }, tiles)
     });
     Ok(())
 }
