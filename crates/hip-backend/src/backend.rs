@@ -1,5 +1,6 @@
 //! The `Backend` of one HIP device.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -46,10 +47,8 @@ impl HipBackend {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(api: Arc<Api>, options: HipOptions) -> Result<Self, OpenError> {
-        if enumerate(&api)?.is_empty() {
-            return Err(OpenError::NoDevice);
-        }
-        let device = Device::open(api, options.ordinal)?;
+        let ordinal = choose(&enumerate(&api)?, options.ordinal)?;
+        let device = Device::open(api, ordinal)?;
         let free = device.memory()?.free;
         device.set_budget((free as f64 * options.memory_fraction) as u64);
         let stream = device.stream()?;
@@ -94,6 +93,20 @@ impl HipBackend {
         }
         let model = self.models.get_mut(model.0 as usize).ok_or_else(|| unknown(format!("model {}", model.0)))?;
         Ok((model, found))
+    }
+}
+
+/// The number of the device to use.
+fn choose(devices: &[Properties], wanted: Option<u32>) -> Result<u32, OpenError> {
+    let best = devices.iter().max_by_key(|d| (!d.integrated, d.memory_bytes, Reverse(d.ordinal)));
+    match (best, wanted) {
+        (None, _) => Err(OpenError::NoDevice),
+        (Some(best), None) => Ok(best.ordinal),
+        (Some(_), Some(ordinal)) if devices.iter().any(|d| d.ordinal == ordinal) => Ok(ordinal),
+        (Some(_), Some(ordinal)) => {
+            let names: Vec<_> = devices.iter().map(|d| format!("hip:{} {}", d.ordinal, describe(d))).collect();
+            Err(OpenError::NoSuchDevice { ordinal, devices: names.join(", ") })
+        }
     }
 }
 

@@ -19,6 +19,14 @@ pub enum OpenError {
          `video`?"
     )]
     NoDevice,
+    /// There is no device with this number.
+    #[error("there is no HIP device {ordinal}; there is {devices}")]
+    NoSuchDevice {
+        /// The number asked for.
+        ordinal: u32,
+        /// The devices, in words.
+        devices: String,
+    },
     /// The device cannot be opened.
     #[error(transparent)]
     Device(#[from] HipError),
@@ -37,6 +45,14 @@ pub enum OpenError {
         /// What was found instead.
         found: String,
     },
+}
+
+impl OpenError {
+    /// Whether there simply is no GPU to use: no HIP library, or none that sees a device. Anything else is a GPU that
+    /// ought to work and does not.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Library(LoadError::NotFound { .. }) | Self::NoDevice)
+    }
 }
 
 /// What goes wrong inside the backend, on its way to a [`BackendError`].

@@ -15,8 +15,8 @@ pub enum Precision {
 /// How a [`HipBackend`](crate::HipBackend) uses its device.
 #[derive(Debug, Clone)]
 pub struct HipOptions {
-    /// Number of the device.
-    pub ordinal: u32,
+    /// Number of the device; `None`: the one with the most memory, those with memory of their own first.
+    pub ordinal: Option<u32>,
     /// Share of the memory that is free at the start which may be used.
     pub memory_fraction: f64,
     /// Arithmetic.
@@ -32,7 +32,7 @@ pub struct HipOptions {
 impl Default for HipOptions {
     fn default() -> Self {
         Self {
-            ordinal: 0,
+            ordinal: None,
             memory_fraction: 0.9,
             precision: Precision::default(),
             graphs: true,

@@ -53,6 +53,11 @@ impl DiskCache {
         self.folder.join(format!("{}-{key}.{EXTENSION}", module.replace('/', "-")))
     }
 
+    /// Whether there is a file under a key; only [`load`](Self::load) knows whether it is undamaged.
+    pub fn has(&self, module: &str, key: &Digest) -> bool {
+        self.path(module, key).is_file()
+    }
+
     /// The object under a key, if there is an undamaged one.
     pub fn load(&self, module: &str, key: &Digest) -> Option<Vec<u8>> {
         let path = self.path(module, key);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use hip_sys::{Api, Rtc};
-use rocmforge_kernels::{Digest, Hasher, Lookup, Module, base_arch, embedded_archs, object};
+use rocmforge_kernels::{Digest, Hasher, Lookup, Module, base_arch, embedded, embedded_archs, object};
 
 use super::cache::DiskCache;
 use super::{KernelError, rtc};
@@ -59,6 +59,13 @@ impl Compile for HipRtc {
     }
 }
 
+/// Whether [`object`] has the module, without unpacking it.
+fn is_embedded(arch: &str, module: &Module) -> bool {
+    let archive = embedded().iter().find(|embedded| embedded.arch == base_arch(arch)).map(|found| &found.archive);
+    let entry = archive.and_then(|archive| archive.as_ref().ok()?.entry(&module.name));
+    entry.is_some_and(|entry| entry.hash == module.hash())
+}
+
 fn no_object(arch: &str, module: &Module, reason: String) -> KernelError {
     KernelError::NoObject { arch: arch.to_owned(), module: module.name.clone(), embedded: embedded_archs(), reason }
 }
@@ -96,9 +103,25 @@ impl Images {
         Ok((object.into(), Origin::Compiled))
     }
 
+    /// Where [`get`](Self::get) would find the object of a module.
+    pub(super) fn find(&self, module: &Module) -> Origin {
+        let is_cached = || self.cache.as_ref().is_some_and(|cache| cache.has(&module.name, &self.key(module)));
+        if self.may_embed() && is_embedded(&self.arch, module) {
+            Origin::Embedded
+        } else if is_cached() {
+            Origin::Cached
+        } else {
+            Origin::Compiled
+        }
+    }
+
+    fn may_embed(&self) -> bool {
+        self.embedded && self.defines.is_empty()
+    }
+
     /// An object that was built with exactly the sources and options of this run.
     fn embedded_object(&self, module: &Module) -> Option<Cow<'static, [u8]>> {
-        if !self.embedded || !self.defines.is_empty() {
+        if !self.may_embed() {
             return None;
         }
         match object(&self.arch, &module.name) {
@@ -191,7 +214,9 @@ mod tests {
     #[test]
     fn the_second_run_finds_what_the_first_compiled() {
         let (fake, folder) = (Fake::default(), tempfile::tempdir().unwrap());
+        assert_eq!(images(&fake, Some(&folder)).find(&modules()[0]), Origin::Compiled);
         assert_eq!(origin(&images(&fake, Some(&folder)), Origin::Embedded), Origin::Compiled);
+        assert_eq!(images(&fake, Some(&folder)).find(&modules()[0]), Origin::Cached);
         assert_eq!(origin(&images(&fake, Some(&folder)), Origin::Embedded), Origin::Cached);
         assert_eq!(fake.calls.load(Ordering::Relaxed), 1);
         // The device refused it: compiled anew, although it is there.

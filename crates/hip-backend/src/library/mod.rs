@@ -3,6 +3,7 @@
 //! A device of a target that the program was built for needs no compiler. Any other target is compiled once, and kept on
 //! the disk under a key of sources, options, target, runtime and driver.
 
+mod ahead;
 mod cache;
 mod error;
 mod images;
@@ -20,8 +21,10 @@ use crate::driver::{Device, Function, HipError, Module};
 use cache::DiskCache;
 use images::{HipRtc, Images};
 
+pub use ahead::{CompileProgress, Inventory, OnCompile};
 pub use error::KernelError;
 pub use images::Origin;
+pub(crate) use rtc::release as rtc_release;
 pub use rtc::{compile, version as rtc_version};
 
 /// Room for the modules of several devices, and of several releases of this program.
@@ -52,11 +55,19 @@ pub struct KernelOptions {
     pub embedded: bool,
     /// Macros in addition to each module's own, as name and value. With any, nothing embedded is used.
     pub defines: Vec<(String, String)>,
+    /// Who hears that modules are compiled ahead of their use.
+    pub on_compile: Option<OnCompile>,
 }
 
 impl Default for KernelOptions {
     fn default() -> Self {
-        Self { cache: CacheFolder::default(), cache_bytes_max: CACHE_BYTES_MAX, embedded: true, defines: Vec::new() }
+        Self {
+            cache: CacheFolder::default(),
+            cache_bytes_max: CACHE_BYTES_MAX,
+            embedded: true,
+            defines: Vec::new(),
+            on_compile: None,
+        }
     }
 }
 
@@ -107,6 +118,7 @@ struct Shared {
     device: Device,
     images: Images,
     modules: Mutex<HashMap<String, Slot>>,
+    on_compile: Option<OnCompile>,
 }
 
 /// A module, once it is loaded. Who finds it locked waits for the one who loads it.
@@ -148,7 +160,8 @@ impl Kernels {
             cache: folder.map(|folder| DiskCache::new(folder, options.cache_bytes_max)),
             compiler: Box::new(HipRtc::new(Arc::clone(api))),
         };
-        Self(Arc::new(Shared { device: device.clone(), images, modules: Mutex::default() }))
+        let on_compile = options.on_compile;
+        Self(Arc::new(Shared { device: device.clone(), images, modules: Mutex::default(), on_compile }))
     }
 
     /// The device.

@@ -27,10 +27,21 @@ pub fn compile(rtc: &Rtc, module: &Module, arch: &str, defines: &[(String, Strin
 
 /// Which hipRTC this is, as part of the key of what it makes.
 pub fn version(rtc: &Rtc) -> String {
+    let ((major, minor), status) = numbers(rtc);
+    format!("{} {major}.{minor} {}", rtc.path().display(), status.0)
+}
+
+/// What hipRTC says of its version, as `9.0`.
+pub(crate) fn release(rtc: &Rtc) -> Option<String> {
+    let ((major, minor), status) = numbers(rtc);
+    (status == hiprtcResult::HIPRTC_SUCCESS).then(|| format!("{major}.{minor}"))
+}
+
+fn numbers(rtc: &Rtc) -> ((c_int, c_int), hiprtcResult) {
     let (mut major, mut minor) = (0, 0);
     // SAFETY: both pointers are to integers that live until the call returns.
     let status = unsafe { rtc.hiprtcVersion(&mut major, &mut minor) };
-    format!("{} {major}.{minor} {}", rtc.path().display(), status.0)
+    ((major, minor), status)
 }
 
 /// No log and no code object is larger; a library that asks for more is broken.

@@ -6,6 +6,7 @@ use rocmforge_program::{Op, Program};
 
 use super::graphs::Graphs;
 use super::inputs::{Layout, Shape};
+use super::modules::of_cache;
 use crate::driver::{Buffer, Device, DevicePtr, Event, HipError, PinnedBuffer, Stream};
 use crate::error::Failure;
 use crate::library::Kernels;
@@ -46,7 +47,9 @@ impl Cache {
         spec: CacheSpec,
     ) -> Result<Self, Failure> {
         let layout = KvLayout::new(&program.cache_layers, spec).map_err(bad_cache)?;
-        let attention = layer_specs(program)
+        let layers = layer_specs(program);
+        kernels.compile_ahead(&of_cache(spec.kv_type, &layers, false))?;
+        let attention = layers
             .into_iter()
             .map(|layer| Attention::load(kernels, spec.kv_type, layer, false))
             .collect::<Result<Vec<_>, _>>()?;

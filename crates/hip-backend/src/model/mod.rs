@@ -8,6 +8,7 @@ mod gemm;
 mod graphs;
 mod inputs;
 mod linear;
+mod modules;
 mod profile;
 mod run;
 mod step;

@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use rocmforge_program::backend::BackendError;
 use rocmforge_quant::GgmlType;
 
+use super::modules;
 use crate::error::Failure;
 use crate::library::Kernels;
 use crate::ops::{Embed, Gate, Gemm, GemmForm, GroupPairs, Maps, Matvec, Norm, Route, Sample};
@@ -27,6 +28,7 @@ pub(crate) struct Tools {
 impl Tools {
     /// Loads what ops over these matrices take: their types and lengths of rows.
     pub fn load(kernels: &Kernels, matrices: &[(GgmlType, usize)], is_exact: bool) -> Result<Self, Failure> {
+        kernels.compile_ahead(&modules::of_model(matrices, is_exact))?;
         let mut embed = BTreeMap::new();
         let mut matvec = BTreeMap::new();
         let mut gemm: Vec<(GgmlType, Gemm)> = Vec::new();
@@ -72,7 +74,8 @@ impl Tools {
     }
 }
 
-fn gemm_form(ty: GgmlType, cols: usize, is_exact: bool) -> GemmForm {
+/// What the rows of products with such a matrix are stored as.
+pub(super) fn gemm_form(ty: GgmlType, cols: usize, is_exact: bool) -> GemmForm {
     if is_exact { GemmForm::F32 } else { GemmForm::of(ty, cols) }
 }
 

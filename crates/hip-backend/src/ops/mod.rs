@@ -10,6 +10,7 @@ mod forms;
 mod gemm;
 mod kv;
 mod matvec;
+mod mma_check;
 mod norm;
 mod prefill;
 pub mod route;
@@ -26,6 +27,7 @@ pub use kv::{
     independent_runs,
 };
 pub use matvec::{ActivationForm, Activations, ExpertCall, MAX_COLUMNS, MAX_PARTS, Matvec, MatvecCall, MatvecPart};
+pub(crate) use mma_check::{MmaCheck, MmaCheckCall, TILE as MMA_TILE};
 pub use norm::{Norm, NormCall};
 pub use route::{Route, RouteCall};
 pub use sample::{Sample, SampleBatch, SampleCall, SampleEdit, SampleResult, SampleRow, SampleStatus};
