@@ -8,7 +8,8 @@ use rocmforge_engine::ModelFile;
 use rocmforge_model::BuildOptions;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, CacheId, CacheSpec, KvType, ModelId, StepInput, StepLimits, StepSequence,
+    Backend, BackendError, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits, StepOutput,
+    StepSequence,
 };
 
 /// A file of the tests' data.
@@ -62,18 +63,32 @@ impl<B: Backend> Loaded<B> {
     /// # Errors
     /// What the backend refuses.
     pub fn try_new(
-        mut backend: B,
+        backend: B,
         path: &Path,
         kv_type: KvType,
         sequences: usize,
         context: usize,
     ) -> Result<Self, BackendError> {
         let file = Arc::new(ModelFile::open(path).expect("the file opens"));
-        let program = rocmforge_model::build(file.gguf(), &BuildOptions::default()).expect("the model builds");
         let limits =
             StepLimits { max_tokens: sequences * context, max_wanted: sequences * context, max_sequences: sequences };
+        Self::of_file(backend, file, kv_type, context, limits)
+    }
+
+    /// As [`try_new`](Self::try_new), for an opened file and steps within `limits`.
+    ///
+    /// # Errors
+    /// What the backend refuses.
+    pub fn of_file(
+        mut backend: B,
+        file: Arc<ModelFile>,
+        kv_type: KvType,
+        context: usize,
+        limits: StepLimits,
+    ) -> Result<Self, BackendError> {
+        let program = rocmforge_model::build(file.gguf(), &BuildOptions::default()).expect("the model builds");
         let model = backend.load(&program, file, limits)?;
-        let blocks_per_sequence = context.div_ceil(BLOCK);
+        let (sequences, blocks_per_sequence) = (limits.max_sequences, context.div_ceil(BLOCK));
         let spec = CacheSpec { block_size: BLOCK, num_blocks: sequences * blocks_per_sequence, kv_type };
         let cache = backend.make_cache(model, spec)?;
         Ok(Self { backend, program, model, cache, sequences, blocks_per_sequence })
@@ -81,9 +96,26 @@ impl<B: Backend> Loaded<B> {
 
     /// Runs a step in which sequence `which` goes on by `tokens`, having `before` tokens already. Blocks are scattered:
     /// sequences take turns. Returns the logits of every token.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
     pub fn step(&mut self, parts: &[(usize, usize, &[u32])]) -> Result<Vec<f32>, BackendError> {
+        let tokens: usize = parts.iter().map(|(_, _, tokens)| tokens.len()).sum();
+        Ok(self.run(parts, (0..tokens as u32).collect(), Vec::new())?.logits)
+    }
+
+    /// As [`step`](Self::step), for chosen rows, whose tokens the device may choose.
+    ///
+    /// # Errors
+    /// What the backend refuses, and failures of the device.
+    pub fn run(
+        &mut self,
+        parts: &[(usize, usize, &[u32])],
+        wanted: Vec<u32>,
+        sampling: Vec<Option<RowSampling>>,
+    ) -> Result<StepOutput, BackendError> {
         let stride = self.sequences;
-        let mut step = StepInput::default();
+        let mut step = StepInput { wanted, sampling, ..StepInput::default() };
         for &(which, before, tokens) in parts {
             step.tokens.extend_from_slice(tokens);
             step.sequences.push(StepSequence {
@@ -92,8 +124,7 @@ impl<B: Backend> Loaded<B> {
                 block_table: (0..self.blocks_per_sequence).map(|b| (b * stride + which) as u32).collect(),
             });
         }
-        step.wanted = (0..step.tokens.len() as u32).collect();
         let ticket = self.backend.submit(self.model, self.cache, &step)?;
-        Ok(self.backend.wait(ticket)?.logits)
+        self.backend.wait(ticket)
     }
 }

@@ -61,14 +61,11 @@ pub struct Case {
     pub first: Vec<(u32, f32)>,
 }
 
-/// The cases of up to `longest` tokens, prompt and answer together.
-pub fn cases(data: &Path, longest: usize) -> Result<Vec<Case>, String> {
+/// The cases.
+pub fn cases(data: &Path) -> Result<Vec<Case>, String> {
     let expected = expected(data)?;
     let all = expected["cases"].as_array().ok_or("expect.json has no cases")?;
-    let cases: Result<Vec<_>, _> = all.iter().map(case).collect();
-    let mut cases = cases.map_err(|error| format!("expect.json: {error}"))?;
-    cases.retain(|case| case.prompt.len() + case.greedy_ids.len() <= longest);
-    Ok(cases)
+    all.iter().map(case).collect::<Result<_, _>>().map_err(|error| format!("expect.json: {error}"))
 }
 
 fn case(value: &Value) -> Result<Case, serde_json::Error> {
