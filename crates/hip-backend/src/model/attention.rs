@@ -8,10 +8,14 @@ use super::Model;
 use super::run::Run;
 use crate::driver::DevicePtr;
 use crate::error::Failure;
-use crate::ops::{AttentionCall, HeadPrep, KvLayer, MAX_COLUMNS, Queries, RopeWriteCall, SPLIT};
+use crate::ops::{AttentionCall, HeadPrep, KvLayer, MAX_COLUMNS, Queries, RopeWriteCall, SPLIT, Tiles};
 
 /// Queries of a tile.
-pub(super) const TILE: usize = 64;
+pub(super) const TILE: usize = 128;
+
+/// New tokens of a sequence up to which they attend one by one even beside tiles: so few leave most of a tile empty,
+/// and one by one they work on many parts of a long context at a time.
+pub(super) const FEW: usize = MAX_COLUMNS;
 
 /// Parts of a context, rounded up so that steps of many lengths share a graph.
 pub(super) fn splits(context: usize) -> usize {
@@ -53,9 +57,22 @@ impl Run<'_> {
             scratch: self.cache.scratch.ptr(),
             scratch_bytes: self.cache.scratch.len(),
         };
-        let queries =
-            Queries { rows: DevicePtr::NULL, count: self.kind.shape.tokens, max_context: self.kind.splits * SPLIT };
-        Ok(self.cache.attention[layer].run_queries(self.stream, &call, queries)?)
+        let kernels = &self.cache.attention[layer];
+        let shape = self.kind.shape;
+        let max_context = self.kind.splits * SPLIT;
+        if shape.tiles == 0 || !kernels.has_tiles() {
+            let queries = Queries { rows: DevicePtr::NULL, count: shape.tokens, max_context };
+            return Ok(kernels.run_queries(self.stream, &call, queries)?);
+        }
+        let tiles = Tiles {
+            sequences: self.input(self.layout.tile_sequence),
+            first: self.input(self.layout.tile_first),
+            count: shape.tiles,
+            queries: TILE,
+        };
+        kernels.run_tiles(self.stream, &call, tiles)?;
+        let queries = Queries { rows: self.input(self.layout.lone_rows), count: shape.lone_rows, max_context };
+        Ok(kernels.run_queries(self.stream, &call, queries)?)
     }
 
     fn write(
@@ -119,7 +136,8 @@ impl Run<'_> {
             q_stride: cols,
             k_stride: 0,
             v_stride: 0,
-            cache: self.cache.layout.layer(0, self.cache.store.ptr()),
+            // Nothing is written to the cache, which may have no layers at all.
+            cache: KvLayer::default(),
             block_size: self.cache.spec.block_size,
             positions: self.input(self.layout.positions),
             slots: self.input(self.layout.slots),

@@ -38,6 +38,7 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    /// `by_token`: no step has more tokens than attend one by one.
     pub fn new(
         device: &Device,
         stream: &Stream,
@@ -45,13 +46,17 @@ impl Cache {
         program: &Program,
         limits: StepLimits,
         spec: CacheSpec,
+        by_token: bool,
     ) -> Result<Self, Failure> {
         let layout = KvLayout::new(&program.cache_layers, spec).map_err(bad_cache)?;
         let layers = layer_specs(program);
-        kernels.compile_ahead(&of_cache(spec.kv_type, &layers, false))?;
+        kernels.compile_ahead(&of_cache(spec.kv_type, &layers, by_token))?;
         let attention = layers
             .into_iter()
-            .map(|layer| Attention::load(kernels, spec.kv_type, layer, false))
+            .map(|layer| {
+                let attention = Attention::load(kernels, spec.kv_type, layer, false)?;
+                if by_token { Ok(attention) } else { attention.with_tiles(kernels, spec.kv_type) }
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let max_blocks = max_blocks(program, spec);
         let scratch = scratch_bytes(&attention, limits, max_blocks * spec.block_size);
@@ -158,6 +163,7 @@ fn input_words(limits: StepLimits, max_blocks: usize) -> usize {
         table_stride: max_blocks.next_power_of_two().max(32),
         // A tile of one token each is more than there can be.
         tiles: limits.max_tokens,
+        lone_rows: limits.max_tokens,
     };
     let sampling = limits.max_wanted * size_of::<SampleRow>() + MAX_EDITS * size_of::<SampleEdit>();
     Layout::of(largest).words + sampling / size_of::<u32>()

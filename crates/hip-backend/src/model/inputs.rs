@@ -18,6 +18,8 @@ pub(crate) struct Shape {
     pub table_stride: usize,
     /// Query tiles of prefill attention.
     pub tiles: usize,
+    /// Rows that attend one by one beside them.
+    pub lone_rows: usize,
 }
 
 /// Word offsets of the arrays.
@@ -45,6 +47,8 @@ pub(crate) struct Layout {
     pub tile_sequence: usize,
     /// First token of each query tile, counted from its sequence's first in this step.
     pub tile_first: usize,
+    /// Rows that attend one by one.
+    pub lone_rows: usize,
     /// Words in all.
     pub words: usize,
 }
@@ -70,6 +74,7 @@ impl Layout {
             block_tables: next(shape.sequences * shape.table_stride),
             tile_sequence: next(shape.tiles),
             tile_first: next(shape.tiles),
+            lone_rows: next(shape.lone_rows),
             words: end,
         }
     }
@@ -84,17 +89,34 @@ pub(crate) struct Tile {
     pub first: u32,
 }
 
-/// Cuts the tokens of each sequence into tiles of `size` queries.
-pub(crate) fn tiles(step: &StepInput, size: usize) -> Vec<Tile> {
-    let of = |(i, tokens): (usize, usize)| {
-        (0..tokens).step_by(size).map(move |first| Tile { sequence: i as u32, first: first as u32 })
-    };
-    step.sequences.iter().map(|s| s.num_tokens).enumerate().flat_map(of).collect()
+/// How the tokens of a step attend, if not all of them one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Attending {
+    pub tiles: Vec<Tile>,
+    /// The rows that are in no tile.
+    pub lone_rows: Vec<u32>,
+}
+
+/// Cuts the tokens of each sequence into tiles of `size` queries, but for sequences of up to `few` tokens.
+pub(crate) fn attending(step: &StepInput, size: usize, few: usize) -> Attending {
+    let mut attending = Attending::default();
+    let mut row = 0;
+    for (i, sequence) in step.sequences.iter().enumerate() {
+        let end = row + sequence.num_tokens as u32;
+        if sequence.num_tokens <= few {
+            attending.lone_rows.extend(row..end);
+        } else {
+            let first = (0..sequence.num_tokens).step_by(size);
+            attending.tiles.extend(first.map(|first| Tile { sequence: i as u32, first: first as u32 }));
+        }
+        row = end;
+    }
+    attending
 }
 
 /// Writes a step into its block of words. Padding tokens are token 0 at position 0, see nothing and write nothing;
 /// padding rows repeat row 0.
-pub(crate) fn write(step: &StepInput, shape: Shape, block_size: usize, tiles: &[Tile], words: &mut [u32]) {
+pub(crate) fn write(step: &StepInput, shape: Shape, block_size: usize, attending: &Attending, words: &mut [u32]) {
     let layout = Layout::of(shape);
     words[..layout.words].fill(0);
     words[layout.slots..][..shape.tokens].fill(NO_SLOT);
@@ -116,10 +138,11 @@ pub(crate) fn write(step: &StepInput, shape: Shape, block_size: usize, tiles: &[
         }
     }
     words[layout.query_start + step.sequences.len()..][..shape.sequences + 1 - step.sequences.len()].fill(at as u32);
-    for (i, tile) in tiles.iter().enumerate() {
+    for (i, tile) in attending.tiles.iter().enumerate() {
         words[layout.tile_sequence + i] = tile.sequence;
         words[layout.tile_first + i] = tile.first;
     }
+    words[layout.lone_rows..][..attending.lone_rows.len()].copy_from_slice(&attending.lone_rows);
 }
 
 #[cfg(test)]
@@ -138,11 +161,10 @@ mod tests {
             wanted: vec![1, 2],
             sampling: vec![],
         };
-        let shape = Shape { tokens: 4, sequences: 3, wanted: 2, table_stride: 3, tiles: 2 };
+        let shape = Shape { tokens: 4, sequences: 3, wanted: 2, table_stride: 3, tiles: 1, lone_rows: 1 };
         let layout = Layout::of(shape);
         let mut words = vec![u32::MAX; layout.words];
-        let tiles = tiles(&step, 16);
-        write(&step, shape, 16, &tiles, &mut words);
+        write(&step, shape, 16, &attending(&step, 16, 1), &mut words);
         let at = |offset: usize, n: usize| &words[offset..][..n];
         assert_eq!(at(layout.tokens, 4), [7, 8, 9, 0]);
         assert_eq!(at(layout.positions, 4), [16, 17, 0, 0]);
@@ -153,14 +175,17 @@ mod tests {
         assert_eq!(at(layout.query_start, 4), [0, 2, 3, 3]);
         assert_eq!(at(layout.wanted, 2), [1, 2]);
         assert_eq!(at(layout.block_tables, 9), [5, 3, 0, 4, 0, 0, 0, 0, 0]);
-        assert_eq!((at(layout.tile_sequence, 2), at(layout.tile_first, 2)), (&[0, 1][..], &[0, 0][..]));
+        assert_eq!((at(layout.tile_sequence, 1), at(layout.tile_first, 1)), (&[0][..], &[0][..]));
+        assert_eq!(at(layout.lone_rows, 1), [2]);
     }
 
     #[test]
-    fn long_sequences_have_several_tiles() {
+    fn long_sequences_have_several_tiles_and_short_ones_none() {
         let sequence = |n| StepSequence { num_tokens: n, context_len: n, block_table: vec![] };
-        let step = StepInput { sequences: vec![sequence(33), sequence(16)], ..StepInput::default() };
-        let found: Vec<_> = tiles(&step, 16).iter().map(|t| (t.sequence, t.first)).collect();
-        assert_eq!(found, [(0, 0), (0, 16), (0, 32), (1, 0)]);
+        let sequences = [33, 2, 16, 1].map(sequence).to_vec();
+        let attending = attending(&StepInput { sequences, ..StepInput::default() }, 16, 2);
+        let found: Vec<_> = attending.tiles.iter().map(|t| (t.sequence, t.first)).collect();
+        assert_eq!(found, [(0, 0), (0, 16), (0, 32), (2, 0)]);
+        assert_eq!(attending.lone_rows, [33, 34, 51]);
     }
 }

@@ -151,7 +151,15 @@ impl Model {
         kernels: &Kernels,
         spec: CacheSpec,
     ) -> Result<Cache, Failure> {
-        Cache::new(device, stream, kernels, &self.program, self.limits, spec)
+        Cache::new(
+            device,
+            stream,
+            kernels,
+            &self.program,
+            self.limits,
+            spec,
+            self.attends_by_token(self.limits.max_tokens),
+        )
     }
 
     /// How many blocks of a cache still fit.

@@ -5,7 +5,7 @@ use rocmforge_program::backend::{BackendError, StepInput, StepLimits, StepOutput
 
 use super::cache::Cache;
 use super::graphs::bucket;
-use super::inputs::{self, Layout, Shape, Tile};
+use super::inputs::{self, Attending, Layout, Shape};
 use super::run::{Kind, Run, Sampling};
 use super::{Model, attention};
 use crate::driver::{Device, Event, HipError, PinnedBuffer, Stream};
@@ -75,11 +75,11 @@ impl Model {
         batch: &SampleBatch,
         slot: usize,
     ) -> Result<InFlight, Failure> {
-        let (kind, tiles) = self.kind(cache, step, batch);
+        let (kind, attending) = self.kind(cache, step, batch);
         let layout = Layout::of(kind.shape);
         let block_size = cache.spec.block_size;
         cache.inputs.send(stream, |words| {
-            inputs::write(step, kind.shape, block_size, &tiles, words);
+            inputs::write(step, kind.shape, block_size, &attending, words);
             layout.words + write_sampling(batch, kind.shape.wanted, &mut words[layout.words..])
         })?;
         self.run(stream, cache, kind, layout)?;
@@ -101,12 +101,15 @@ impl Model {
     }
 
     /// The shape of a step, padded where steps of many sizes are to share a graph.
-    fn kind(&self, cache: &Cache, step: &StepInput, batch: &SampleBatch) -> (Kind, Vec<Tile>) {
+    fn kind(&self, cache: &Cache, step: &StepInput, batch: &SampleBatch) -> (Kind, Attending) {
         let is_decode = step.sequences.iter().all(|s| s.num_tokens == 1);
         let pads = is_decode && self.use_graphs && step.wanted.len() == step.tokens.len();
         let padded = |n: usize, max: usize| if pads { bucket(n).min(max) } else { n };
         let by_itself = is_decode || self.attends_by_token(step.tokens.len());
-        let tiles = if by_itself { Vec::new() } else { inputs::tiles(step, attention::TILE) };
+        let attending = match by_itself {
+            true => Attending::default(),
+            false => inputs::attending(step, attention::TILE, attention::FEW),
+        };
         let longest = step.sequences.iter().map(|s| s.context_len).max().unwrap_or(1);
         let limit = self.limits.max_tokens.min(self.limits.max_sequences).min(self.limits.max_wanted);
         let shape = Shape {
@@ -114,14 +117,15 @@ impl Model {
             sequences: padded(step.sequences.len(), limit),
             wanted: padded(step.wanted.len(), limit),
             table_stride: cache.table_stride(longest),
-            tiles: tiles.len(),
+            tiles: attending.tiles.len(),
+            lone_rows: attending.lone_rows.len(),
         };
         let sampling = match (batch.rows.is_empty(), batch.draws) {
             (true, _) => Sampling::None,
             (false, false) => Sampling::Decided,
             (false, true) => Sampling::Drawn,
         };
-        (Kind { shape, is_decode, splits: attention::splits(longest), sampling }, tiles)
+        (Kind { shape, is_decode, splits: attention::splits(longest), sampling }, attending)
     }
 
     /// Enqueues the copies of what was asked for.

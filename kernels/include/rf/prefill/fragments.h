@@ -68,6 +68,16 @@ RF_INLINE void load_value(ValueFrag& v, const half* lds, int stride) {
 }
 #endif
 
+// Without a matrix unit: ends a product before the next fragment is loaded, for registers have room for few.
+RF_INLINE void finish(FragC& c) {
+#if RF_AMD && !RF_HAS_MMA
+    RF_UNROLL for (int i = 0; i < FragC::COUNT; ++i) asm volatile("" : "+v"(c.v[i]));
+    order_memory();
+#else
+    (void)c;
+#endif
+}
+
 // ---- queries of a lane ----------------------------------------------------------------------------------------------
 // Among its accumulators of a tile a lane has LANE_QUERIES queries: accumulator i is of number slot_of(i).
 #if RF_NVIDIA

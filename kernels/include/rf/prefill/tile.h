@@ -77,6 +77,7 @@ template <class Shape> struct PrefillWave {
                 KeyFrag k;
                 load_key(k, keys + j * 16 * Shape::KEY_STRIDE + step * 16, Shape::KEY_STRIDE);
                 RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) mma_scores(score[t][j], q[t], k);
+                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) finish(score[t][j]);
             }
             // Else the fragments of all steps are loaded at once, for which there are no registers.
             RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
@@ -157,6 +158,7 @@ template <class Shape> struct PrefillWave {
                                         : values + j * 16 * Shape::VALUE_STRIDE + n * 16,
                            Shape::VALUE_STRIDE);
                 RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) mma_values(out[t][n], w[t], v);
+                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) finish(out[t][n]);
             }
             RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
                 RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) out[t][n].settle();
