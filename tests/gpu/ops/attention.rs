@@ -222,8 +222,9 @@ impl Blocks {
         let tokens = self.shared.len() * self.size;
         let tokens = tokens.min(SHARED.next_multiple_of(self.size));
         let sequence = StepSequence { num_tokens: tokens, context_len: tokens, block_table: self.shared.clone() };
-        let input =
-            StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted: vec![0], sampling: vec![] };
+        // More than a few rows, so that it counts among the large steps.
+        let wanted = (0..tokens as u32).step_by(9).collect();
+        let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, sampling: vec![] };
         Step { label: "filling shared blocks".into(), input }
     }
 
