@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rocmforge_kv_cache::{BlockPool, Sequence};
+use rocmforge_kv_cache::{BlockPool, Move, Sequence, Space};
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, CacheId, DeviceInfo, ModelId, RowSampling, SampledToken, StepInput, StepLimits, StepSequence,
+    Backend, BlockCopy, CacheId, DeviceInfo, ModelId, RowSampling, SampledToken, StepInput, StepLimits, StepSequence,
 };
 use rocmforge_sampler::{Sampled, Sampler, SamplingParams};
 use rocmforge_tokenizer::{Detokenizer, TokenId, Tokenizer};
@@ -185,6 +185,7 @@ impl Engine {
         if step.tokens.is_empty() {
             return Ok(());
         }
+        self.move_blocks()?;
         let ticket = self.backend.submit(self.model, self.cache, &step)?;
         let output = self.backend.wait(ticket)?;
         let mut logits = output.logits.chunks_exact(self.program.vocab_size);
@@ -201,6 +202,22 @@ impl Engine {
             }
         }
         self.retire(on_event)
+    }
+
+    /// Copies what sequences share and are about to write. The pool has no second tier to save to or load from.
+    fn move_blocks(&mut self) -> Result<(), EngineError> {
+        let copies: Vec<BlockCopy> = self
+            .pool
+            .drain_moves()
+            .filter_map(|moved| match moved {
+                Move::Copy { from, to } => Some(BlockCopy { from, to }),
+                Move::Save { .. } | Move::Load { .. } => None,
+            })
+            .collect();
+        if !copies.is_empty() {
+            self.backend.copy_blocks(self.cache, &copies)?;
+        }
+        Ok(())
     }
 
     /// Runs one request to its end, telling `on_event` everything on the way. Other requests advance beside it.
@@ -259,7 +276,7 @@ impl Engine {
         {
             let room = self.context_length - next.request.prompt.len();
             let max_tokens = next.request.max_tokens.map_or(room, |m| m.min(room));
-            let mut sequence = self.pool.begin(&next.request.prompt);
+            let mut sequence = self.pool.begin(&Space::default(), &next.request.prompt);
             // The last token generated is never computed, so it needs no place.
             if !self.pool.reserve(&mut sequence, next.request.prompt.len() + max_tokens.saturating_sub(1)) {
                 // Its blocks go back as they came; a sequence that has just begun cannot be foreign.

@@ -1,8 +1,15 @@
 //! Fixed-size blocks: free, cached (kept for their contents) or used.
 
-use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use crate::{KvCacheError, Sequence};
+use crate::config::check_pool;
+use crate::events::EventLog;
+use crate::lru::{LruList, NONE};
+use crate::space::Spaces;
+use crate::tier::HostTier;
+use crate::tree::{Node, Parent, Place, PrefixTree};
+use crate::{BlockHash, BlockTimes, CacheConfig, CacheCounters, CacheEvent, KvCacheError, Sequence, Tier};
 
 /// A token of the vocabulary.
 pub type TokenId = u32;
@@ -10,8 +17,8 @@ pub type TokenId = u32;
 /// A block, tagged with a generation so that an id kept after its release is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId {
-    index: u32,
-    generation: u32,
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
 }
 
 impl BlockId {
@@ -26,8 +33,35 @@ impl BlockId {
     }
 }
 
-/// How many blocks are in each state; the three add up to all blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Keys and values of a block to be moved before the next step. Blocks are those of the device, by index; slots are
+/// those of the host tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Move {
+    /// Copy one block of the device to another.
+    Copy {
+        /// Block read.
+        from: u32,
+        /// Block written.
+        to: u32,
+    },
+    /// Save a block to the host.
+    Save {
+        /// Block read.
+        block: u32,
+        /// Slot written.
+        slot: u32,
+    },
+    /// Bring a block back from the host.
+    Load {
+        /// Slot read.
+        slot: u32,
+        /// Block written.
+        block: u32,
+    },
+}
+
+/// How many blocks are in each state; `free`, `cached` and `used` add up to all blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PoolUsage {
     /// Blocks without contents.
     pub free: usize,
@@ -35,64 +69,119 @@ pub struct PoolUsage {
     pub cached: usize,
     /// Blocks of running sequences.
     pub used: usize,
+    /// Slots of the host tier.
+    pub host_slots: usize,
+    /// Of these, slots that hold a block.
+    pub host_used: usize,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Block {
-    owners: u32,
-    generation: u32,
-    /// Set when the block is full and registered: its key in the prefix tree.
-    key: Option<PrefixKey>,
-    /// Registered blocks that continue this one.
-    children: u32,
-    /// When it was last released; orders eviction.
-    released: u64,
+impl PoolUsage {
+    /// Blocks of the device.
+    pub fn total(&self) -> usize {
+        self.free + self.cached + self.used
+    }
+
+    /// Blocks that can be had: free ones, and cached ones by eviction.
+    pub fn available(&self) -> usize {
+        self.free + self.cached
+    }
 }
 
-/// A registered block: the block before it, and its own tokens. Equality compares the tokens themselves; the hash
-/// only finds them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct PrefixKey {
-    parent: Option<u32>,
-    tokens: Box<[TokenId]>,
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub owners: u32,
+    pub generation: u32,
+    /// Its node in the prefix tree, once it is full and known there.
+    pub node: u32,
+    /// When it was handed out.
+    pub allocated: Duration,
+    /// When it was last released.
+    pub released: Duration,
 }
 
 /// Hands out blocks and remembers which tokens the released ones hold.
 ///
 /// A sequence begins with [`begin`](Self::begin), which shares the longest cached prefix; grows with
-/// [`reserve`](Self::reserve); says what it has computed with [`commit`](Self::commit); ends with
-/// [`end`](Self::end). Only full blocks are shared, and they are never written again.
+/// [`reserve`](Self::reserve); says what was computed with [`commit`](Self::commit); ends with [`end`](Self::end).
+/// What [`take_moves`](Self::take_moves) returns has to be done, in its order, before the next step is computed.
 #[derive(Debug)]
 pub struct BlockPool {
-    block_size: usize,
-    blocks: Vec<Block>,
-    free: Vec<u32>,
-    tree: HashMap<PrefixKey, u32>,
-    /// Cached blocks by time of release.
-    evictable: BTreeSet<(u64, u32)>,
-    clock: u64,
+    /// A number that no other pool of this process has.
+    pub(crate) number: u64,
+    pub(crate) block_size: usize,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) free: Vec<u32>,
+    /// Blocks that nobody uses and that are in the tree, by time of release. A sequence releases its last block first
+    /// and owns every block before one it owns, so what continues a block always stands before it: the first in the
+    /// list is a leaf.
+    pub(crate) cached: LruList,
+    pub(crate) tree: PrefixTree,
+    pub(crate) host: HostTier,
+    pub(crate) spaces: Spaces,
+    pub(crate) moves: Vec<Move>,
+    pub(crate) events: EventLog,
+    pub(crate) counters: CacheCounters,
+    pub(crate) times: BlockTimes,
+    pub(crate) now: Duration,
 }
 
-const MAX_BLOCKS: usize = u32::MAX as usize;
+/// What must happen to a half-filled block before it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NextWrite {
+    /// Nothing: it is the sequence's own.
+    Ready,
+    /// It is in the cache, and nobody else uses or continues it: the cache forgets it.
+    Forget,
+    /// Others read it.
+    Copy,
+}
+
+static NEXT_POOL: AtomicU64 = AtomicU64::new(1);
 
 impl BlockPool {
-    /// A pool of `num_blocks` blocks of `block_size` tokens.
+    /// A pool of `num_blocks` blocks of `block_size` tokens, without a second tier.
     ///
     /// # Errors
-    /// A size of zero, or more blocks than an id can name.
+    /// A size of zero, or one beyond all measure.
     pub fn new(block_size: usize, num_blocks: usize) -> Result<Self, KvCacheError> {
-        for (what, found) in [("block size", block_size), ("number of blocks", num_blocks)] {
-            if found == 0 || found > MAX_BLOCKS {
-                return Err(KvCacheError::BadSize { what, found, max: MAX_BLOCKS });
-            }
-        }
+        Self::with_sizes(block_size, num_blocks, 0, 0)
+    }
+
+    /// A pool with the pages, the second tier and the events of a configuration.
+    ///
+    /// # Errors
+    /// As [`CacheConfig::check`].
+    pub fn with_config(config: &CacheConfig) -> Result<Self, KvCacheError> {
+        config.check()?;
+        Self::with_sizes(config.page_size, config.max_pages, config.host_pages, config.max_events)
+    }
+
+    /// A pool with `host_slots` slots in a second tier, and room for `max_events` events.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_sizes(
+        block_size: usize,
+        num_blocks: usize,
+        host_slots: usize,
+        max_events: usize,
+    ) -> Result<Self, KvCacheError> {
+        check_pool(block_size, num_blocks, host_slots)?;
+        let block = Block { owners: 0, generation: 0, node: NONE, allocated: Duration::ZERO, released: Duration::ZERO };
         Ok(Self {
+            number: NEXT_POOL.fetch_add(1, Ordering::Relaxed),
             block_size,
-            blocks: vec![Block::default(); num_blocks],
+            blocks: vec![block; num_blocks],
             free: (0..num_blocks as u32).rev().collect(),
-            tree: HashMap::new(),
-            evictable: BTreeSet::new(),
-            clock: 0,
+            cached: LruList::new(num_blocks),
+            tree: PrefixTree::new(num_blocks + host_slots, block_size),
+            host: HostTier::new(host_slots),
+            spaces: Spaces::default(),
+            moves: Vec::new(),
+            events: EventLog::new(max_events),
+            counters: CacheCounters::default(),
+            times: BlockTimes::default(),
+            now: Duration::ZERO,
         })
     }
 
@@ -101,125 +190,366 @@ impl BlockPool {
         self.block_size
     }
 
-    /// Tokens that all blocks together can hold.
+    /// Blocks of the device.
+    pub fn num_blocks(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Tokens that all blocks of the device together can hold.
     pub fn capacity_tokens(&self) -> usize {
         self.block_size * self.blocks.len()
     }
 
     /// Blocks by state.
     pub fn usage(&self) -> PoolUsage {
-        let (free, cached) = (self.free.len(), self.evictable.len());
-        PoolUsage { free, cached, used: self.blocks.len() - free - cached }
-    }
-
-    /// Begins a sequence whose first tokens will be `prompt`, sharing the cached blocks it starts with. At least one
-    /// token is left to compute, so that there are logits to continue from.
-    pub fn begin(&mut self, prompt: &[TokenId]) -> Sequence {
-        let mut sequence = Sequence::default();
-        let shareable = prompt.len().saturating_sub(1) / self.block_size;
-        let mut parent = None;
-        for tokens in prompt.chunks_exact(self.block_size).take(shareable) {
-            let key = PrefixKey { parent, tokens: tokens.into() };
-            let Some(&index) = self.tree.get(&key) else { break };
-            self.adopt(index);
-            sequence.blocks.push(self.id(index));
-            sequence.tokens.extend_from_slice(tokens);
-            parent = Some(index);
+        let (free, cached, host_slots) = (self.free.len(), self.cached.len(), self.host.slots());
+        PoolUsage {
+            free,
+            cached,
+            used: self.blocks.len() - free - cached,
+            host_slots,
+            host_used: host_slots - self.host.free.len(),
         }
-        sequence.registered = sequence.blocks.len();
-        sequence
     }
 
-    /// Makes room for `tokens` tokens in all. Returns whether there was room; if not, nothing changes.
+    /// What has happened so far.
+    pub fn counters(&self) -> &CacheCounters {
+        &self.counters
+    }
+
+    /// How long blocks lived, lay idle and waited for reuse.
+    pub fn times(&self) -> &BlockTimes {
+        &self.times
+    }
+
+    /// Tells the time, counted from any moment, for [`times`](Self::times). The pool has no clock of its own.
+    pub fn set_time(&mut self, now: Duration) {
+        self.now = now;
+    }
+
+    /// What has to be moved before the next step, in this order.
+    pub fn take_moves(&mut self) -> Vec<Move> {
+        std::mem::take(&mut self.moves)
+    }
+
+    /// As [`take_moves`](Self::take_moves), keeping the memory of the list.
+    pub fn drain_moves(&mut self) -> impl Iterator<Item = Move> {
+        self.moves.drain(..)
+    }
+
+    /// What has become cached or was forgotten since the last call, if the configuration asks for events.
+    pub fn take_events(&mut self) -> Vec<CacheEvent> {
+        self.events.take()
+    }
+
+    /// Events that were dropped because nobody took them.
+    pub fn lost_events(&self) -> u64 {
+        self.events.lost()
+    }
+
+    /// Makes room for `tokens` tokens in all, and makes the block that is written next the sequence's own. Returns
+    /// whether there was room; if not, nothing changes.
     pub fn reserve(&mut self, sequence: &mut Sequence, tokens: usize) -> bool {
-        let needed = tokens.div_ceil(self.block_size).saturating_sub(sequence.blocks.len());
-        if needed > self.free.len() + self.evictable.len() {
+        if sequence.pool == 0 {
+            sequence.pool = self.number;
+        }
+        let is_ours = sequence.pool == self.number;
+        debug_assert!(is_ours, "a sequence of another pool");
+        let write = if tokens > sequence.len { self.next_write(sequence) } else { NextWrite::Ready };
+        let more = tokens.div_ceil(self.block_size).saturating_sub(sequence.blocks.len());
+        let needed = more + usize::from(write == NextWrite::Copy);
+        if !is_ours || needed > self.free.len() + self.cached.len() {
             return false;
         }
-        for _ in 0..needed {
-            let Some(index) = self.free.pop().or_else(|| self.evict()) else { return false };
-            let block = &mut self.blocks[index as usize];
-            block.owners = 1;
-            sequence.blocks.push(BlockId { index, generation: block.generation });
+        let at = sequence.len / self.block_size;
+        match write {
+            NextWrite::Ready => {}
+            NextWrite::Forget => self.forget(sequence.blocks[at].index),
+            NextWrite::Copy => self.copy_on_write(sequence, at),
+        }
+        for _ in 0..more {
+            let Some(id) = self.allocate() else { return false };
+            sequence.blocks.push(id);
         }
         true
     }
 
-    /// Says that `tokens`, the next ones of the sequence, are in its blocks now. Blocks that became full can be
-    /// shared from here on.
+    /// Takes the memory that the block table of `tokens` tokens needs, so that growing up to there takes none. Reserves
+    /// no blocks.
+    pub fn expect(&self, sequence: &mut Sequence, tokens: usize) {
+        let blocks = tokens.div_ceil(self.block_size);
+        sequence.blocks.reserve_exact(blocks.saturating_sub(sequence.blocks.len()));
+    }
+
+    /// What the block that the next token goes to needs first.
+    fn next_write(&self, sequence: &Sequence) -> NextWrite {
+        if sequence.len.is_multiple_of(self.block_size) {
+            return NextWrite::Ready;
+        }
+        let Block { owners, node, .. } = self.blocks[sequence.blocks[sequence.len / self.block_size].index as usize];
+        match (owners, node) {
+            (1, NONE) => NextWrite::Ready,
+            (1, node) if self.tree.node(node).children == 0 => NextWrite::Forget,
+            _ => NextWrite::Copy,
+        }
+    }
+
+    fn copy_on_write(&mut self, sequence: &mut Sequence, at: usize) {
+        // The room was counted before.
+        let Some(own) = self.allocate() else { return };
+        let shared = std::mem::replace(&mut sequence.blocks[at], own);
+        self.moves.push(Move::Copy { from: shared.index, to: own.index });
+        self.counters.copies += 1;
+        self.release(shared);
+    }
+
+    /// Says that `tokens`, the next ones of the sequence, are in its blocks now. Blocks that became full can be shared
+    /// from here on; where another sequence had computed the same tokens meanwhile, its block takes the place of this
+    /// one's in the block table.
     ///
     /// # Errors
-    /// More tokens than were reserved.
+    /// More tokens than were reserved, or a block that others read, which [`reserve`](Self::reserve) would have
+    /// copied.
     pub fn commit(&mut self, sequence: &mut Sequence, tokens: &[TokenId]) -> Result<(), KvCacheError> {
-        let total = sequence.tokens.len() + tokens.len();
-        if total > sequence.blocks.len() * self.block_size {
-            let blocks = sequence.blocks.len();
-            return Err(KvCacheError::PastReservation { tokens: total, blocks, block_size: self.block_size });
+        self.check_commit(sequence, tokens.len())?;
+        if sequence.space.is_none() {
+            sequence.len += tokens.len();
+            return Ok(());
         }
-        sequence.tokens.extend_from_slice(tokens);
-        while (sequence.registered + 1) * self.block_size <= total {
-            self.register(sequence)?;
+        let mut rest = tokens;
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(rest.len().min(self.block_size - sequence.partial.len()));
+            sequence.partial.extend_from_slice(now);
+            if sequence.partial.len() == self.block_size {
+                self.register(sequence)?;
+                sequence.partial.clear();
+            }
+            sequence.len += now.len();
+            rest = later;
         }
         Ok(())
+    }
+
+    fn check_commit(&self, sequence: &Sequence, tokens: usize) -> Result<(), KvCacheError> {
+        self.check_ours(sequence)?;
+        let (total, blocks, block_size) = (sequence.len + tokens, sequence.blocks.len(), self.block_size);
+        if total > blocks * block_size {
+            return Err(KvCacheError::PastReservation { tokens: total, blocks, block_size });
+        }
+        if tokens > 0 {
+            let id = sequence.blocks[sequence.len / block_size];
+            self.check_in_use(id)?;
+            let Block { owners, node, .. } = self.blocks[id.index as usize];
+            if owners > 1 || node != NONE {
+                return Err(KvCacheError::SharedBlock { id, owners });
+            }
+        }
+        Ok(())
+    }
+
+    /// A second sequence with the same tokens in the same blocks. What either writes next goes to a block of its own.
+    ///
+    /// # Errors
+    /// A sequence of another pool.
+    pub fn fork(&mut self, sequence: &Sequence) -> Result<Sequence, KvCacheError> {
+        self.check_ours(sequence)?;
+        let filled = &sequence.blocks[..sequence.len.div_ceil(self.block_size)];
+        // Room for as many as the first one has or will have, so that a fork grows without taking memory.
+        let mut blocks = Vec::with_capacity(sequence.blocks.capacity());
+        blocks.extend_from_slice(filled);
+        for id in filled {
+            self.check_in_use(*id)?;
+        }
+        for id in filled {
+            self.blocks[id.index as usize].owners += 1;
+        }
+        if let Some(space) = sequence.space {
+            self.spaces.add_user(space);
+        }
+        let mut partial = Vec::with_capacity(self.block_size);
+        partial.extend_from_slice(&sequence.partial);
+        Ok(Sequence {
+            pool: self.number,
+            space: sequence.space,
+            len: sequence.len,
+            blocks,
+            partial,
+            shared: sequence.len,
+        })
     }
 
     /// Ends a sequence: its blocks are cached if their contents are known, free otherwise.
     ///
     /// # Errors
-    /// A block that is not in use: the sequence belongs to another pool.
+    /// A sequence of another pool, or a block that is not in use; then nothing changes.
     pub fn end(&mut self, sequence: Sequence) -> Result<(), KvCacheError> {
-        // Last first: eviction takes the oldest, and a prefix must outlive what continues it.
-        for id in sequence.blocks.into_iter().rev() {
-            self.release(id)?;
+        self.check_all(&sequence)?;
+        self.release_from(&sequence.blocks, 0);
+        if let Some(space) = sequence.space {
+            self.spaces.leave(space);
         }
         Ok(())
     }
 
-    /// Forgets all cached contents.
+    /// Ends a sequence and moves what only it used to the second tier at once, so that its blocks are free rather than
+    /// cached. Where the tier is too small, the end of the sequence is forgotten first.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    pub fn swap_out(&mut self, sequence: Sequence) -> Result<(), KvCacheError> {
+        self.check_all(&sequence)?;
+        for &id in sequence.blocks.iter().rev() {
+            self.release(id);
+            let is_unused = self.host.slots() > 0 && self.cached.contains(id.index);
+            // A block stays on the device as long as one that continues it.
+            if is_unused && self.tree.node(self.blocks[id.index as usize].node).device_children == 0 {
+                self.cached.remove(id.index);
+                self.leave_device(id.index);
+                self.free.push(id.index);
+            }
+        }
+        if let Some(space) = sequence.space {
+            self.spaces.leave(space);
+        }
+        Ok(())
+    }
+
+    /// Forgets all cached contents, in both tiers. What running sequences use stays.
     pub fn clear_cached(&mut self) {
-        while let Some(index) = self.evict() {
+        while let Some(slot) = self.host.used.pop() {
+            let node = self.host.nodes[slot as usize];
+            self.remove_node(node, Tier::Host);
+            self.host.free.push(slot);
+        }
+        while let Some(index) = self.cached.pop() {
+            self.forget(index);
+            self.retire(index);
             self.free.push(index);
+        }
+        if self.tree.live().next().is_none() {
+            self.events.push(CacheEvent::AllBlocksCleared);
         }
     }
 
-    fn id(&self, index: u32) -> BlockId {
+    pub(crate) fn id(&self, index: u32) -> BlockId {
         BlockId { index, generation: self.blocks[index as usize].generation }
     }
 
-    fn adopt(&mut self, index: u32) {
+    /// A block for one owner: a free one, or the cached one that was released longest ago.
+    pub(crate) fn allocate(&mut self) -> Option<BlockId> {
+        let index = self.free.pop().or_else(|| self.evict())?;
+        let now = self.now;
+        let block = &mut self.blocks[index as usize];
+        block.owners = 1;
+        block.allocated = now;
+        Some(self.id(index))
+    }
+
+    fn evict(&mut self) -> Option<u32> {
+        let index = self.cached.pop()?;
+        let Block { allocated, released, .. } = self.blocks[index as usize];
+        self.counters.evictions += 1;
+        self.times.lifetime.add(self.now.saturating_sub(allocated));
+        self.times.idle_before_evict.add(self.now.saturating_sub(released));
+        self.leave_device(index);
+        Some(index)
+    }
+
+    /// Moves the contents of a cached block to the host tier, or forgets them if there is none.
+    fn leave_device(&mut self, index: u32) {
+        match self.host_slot() {
+            Some(slot) => {
+                let node = std::mem::replace(&mut self.blocks[index as usize].node, NONE);
+                self.note_removed(node, Tier::Device);
+                self.host.fill(slot, node);
+                self.tree.set_place(node, Place::Host(slot));
+                self.moves.push(Move::Save { block: index, slot });
+                self.counters.saves += 1;
+                self.note_stored(node, Tier::Host);
+            }
+            None => self.forget(index),
+        }
+        self.retire(index);
+    }
+
+    /// A slot of the host tier: a free one, or that of the block saved or used longest ago.
+    fn host_slot(&mut self) -> Option<u32> {
+        if let Some(slot) = self.host.free.pop() {
+            return Some(slot);
+        }
+        let slot = self.host.used.pop()?;
+        self.remove_node(self.host.nodes[slot as usize], Tier::Host);
+        Some(slot)
+    }
+
+    /// Takes a block's contents out of the tree.
+    fn forget(&mut self, index: u32) {
+        let node = std::mem::replace(&mut self.blocks[index as usize].node, NONE);
+        if node != NONE {
+            self.remove_node(node, Tier::Device);
+        }
+    }
+
+    fn remove_node(&mut self, node: u32, tier: Tier) {
+        self.note_removed(node, tier);
+        let parent = self.tree.node(node).parent;
+        self.tree.remove(node);
+        if let Parent::Root(space) = parent {
+            self.spaces.leave(space);
+        }
+    }
+
+    /// Makes ids of a block stale.
+    fn retire(&mut self, index: u32) {
+        let block = &mut self.blocks[index as usize];
+        block.generation = block.generation.wrapping_add(1);
+    }
+
+    /// One more owner of a block in the tree.
+    pub(crate) fn adopt(&mut self, index: u32) {
+        let now = self.now;
         let block = &mut self.blocks[index as usize];
         if block.owners == 0 {
-            self.evictable.remove(&(block.released, index));
+            self.times.reuse_gap.add(now.saturating_sub(block.released));
+            self.cached.remove(index);
         }
         block.owners += 1;
     }
 
-    /// Registers the next full block of a sequence. If another sequence computed the same tokens first, the block
-    /// stays private: it holds the same numbers, but the tree keeps one.
-    fn register(&mut self, sequence: &mut Sequence) -> Result<(), KvCacheError> {
-        let at = sequence.registered;
-        let id = sequence.blocks[at];
-        self.check_in_use(id)?;
-        sequence.registered += 1;
-        let parent = at.checked_sub(1).map(|before| sequence.blocks[before].index);
-        // A private parent is not in the tree, so nothing can be found behind it.
-        if parent.is_some_and(|p| self.blocks[p as usize].key.is_none()) {
-            return Ok(());
+    /// One owner less of a block in use.
+    pub(crate) fn release(&mut self, id: BlockId) {
+        let block = &mut self.blocks[id.index as usize];
+        block.owners -= 1;
+        if block.owners > 0 {
+            return;
         }
-        let tokens = sequence.tokens[at * self.block_size..][..self.block_size].into();
-        let key = PrefixKey { parent, tokens };
-        if self.tree.contains_key(&key) {
-            return Ok(());
+        block.released = self.now;
+        if block.node == NONE {
+            self.retire(id.index);
+            self.free.push(id.index);
+        } else {
+            self.cached.push(id.index);
         }
-        if let Some(parent) = parent {
-            self.blocks[parent as usize].children += 1;
-        }
-        self.tree.insert(key.clone(), id.index);
-        self.blocks[id.index as usize].key = Some(key);
-        Ok(())
     }
 
-    fn check_in_use(&self, id: BlockId) -> Result<(), KvCacheError> {
+    /// Releases the blocks from a place on, the last first.
+    pub(crate) fn release_from(&mut self, blocks: &[BlockId], from: usize) {
+        for id in blocks[from..].iter().rev() {
+            self.release(*id);
+        }
+    }
+
+    pub(crate) fn check_ours(&self, sequence: &Sequence) -> Result<(), KvCacheError> {
+        let is_ours = sequence.pool == self.number || sequence.pool == 0;
+        if is_ours { Ok(()) } else { Err(KvCacheError::ForeignSequence) }
+    }
+
+    pub(crate) fn check_all(&self, sequence: &Sequence) -> Result<(), KvCacheError> {
+        self.check_ours(sequence)?;
+        sequence.blocks.iter().try_for_each(|id| self.check_in_use(*id))
+    }
+
+    pub(crate) fn check_in_use(&self, id: BlockId) -> Result<(), KvCacheError> {
         match self.blocks.get(id.index as usize) {
             Some(block) if block.generation == id.generation && block.owners > 0 => Ok(()),
             Some(block) => Err(KvCacheError::StaleBlock { id, generation: block.generation, owners: block.owners }),
@@ -227,76 +557,28 @@ impl BlockPool {
         }
     }
 
-    fn release(&mut self, id: BlockId) -> Result<(), KvCacheError> {
-        self.check_in_use(id)?;
-        self.clock += 1;
-        let block = &mut self.blocks[id.index as usize];
-        block.owners -= 1;
-        if block.owners > 0 {
-            return Ok(());
+    pub(crate) fn note_stored(&mut self, node: u32, tier: Tier) {
+        if !self.events.is_on() {
+            return;
         }
-        if block.key.is_some() {
-            block.released = self.clock;
-            self.evictable.insert((self.clock, id.index));
-        } else {
-            block.generation = block.generation.wrapping_add(1);
-            self.free.push(id.index);
-        }
-        Ok(())
+        let Node { parent, name, space, .. } = *self.tree.node(node);
+        self.events.push(CacheEvent::BlockStored {
+            hash: BlockHash(name),
+            parent: match parent {
+                Parent::Root(_) => None,
+                Parent::Node(before) => Some(BlockHash(self.tree.node(before).name)),
+            },
+            tokens: self.tree.tokens(node).into(),
+            block_size: self.block_size,
+            space: *self.spaces.space(space),
+            tier,
+        });
     }
 
-    /// Takes the cached block that was released longest ago and that nothing continues.
-    fn evict(&mut self) -> Option<u32> {
-        let &(released, index) = self.evictable.iter().find(|(_, i)| self.blocks[*i as usize].children == 0)?;
-        self.evictable.remove(&(released, index));
-        let block = &mut self.blocks[index as usize];
-        block.generation = block.generation.wrapping_add(1);
-        if let Some(key) = block.key.take() {
-            if let Some(parent) = key.parent {
-                self.blocks[parent as usize].children -= 1;
-            }
-            self.tree.remove(&key);
+    pub(crate) fn note_removed(&mut self, node: u32, tier: Tier) {
+        if self.events.is_on() {
+            let hash = BlockHash(self.tree.node(node).name);
+            self.events.push(CacheEvent::BlockRemoved { hash, tier });
         }
-        Some(index)
-    }
-
-    /// Recounts everything from the sequences that own the blocks.
-    ///
-    /// # Errors
-    /// The first invariant that does not hold.
-    pub fn check_integrity<'a>(&self, owners: impl IntoIterator<Item = &'a Sequence>) -> Result<(), KvCacheError> {
-        let broken = |message: String| Err(KvCacheError::Broken(message));
-        let mut counted = vec![0u32; self.blocks.len()];
-        for sequence in owners {
-            if sequence.tokens.len() > sequence.blocks.len() * self.block_size {
-                return broken(format!("{} tokens in {} blocks", sequence.tokens.len(), sequence.blocks.len()));
-            }
-            for id in &sequence.blocks {
-                self.check_in_use(*id)?;
-                counted[id.index as usize] += 1;
-            }
-        }
-        for (index, (block, counted)) in self.blocks.iter().zip(&counted).enumerate() {
-            if block.owners != *counted {
-                return broken(format!("block {index} says {} owners and has {counted}", block.owners));
-            }
-            let index = index as u32;
-            let places = [
-                block.owners > 0,
-                self.free.contains(&index),
-                self.evictable.contains(&(block.released, index)) && block.owners == 0,
-            ];
-            if places.iter().filter(|p| **p).count() != 1 {
-                return broken(format!("block {index} is used, free, cached: {places:?}"));
-            }
-            let children = self.tree.keys().filter(|k| k.parent == Some(index)).count();
-            if block.children as usize != children {
-                return broken(format!("block {index} says {} children and has {children}", block.children));
-            }
-            if block.key.as_ref().is_some_and(|k| self.tree.get(k) != Some(&index)) {
-                return broken(format!("block {index} is not where its key says"));
-            }
-        }
-        Ok(())
     }
 }
