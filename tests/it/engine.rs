@@ -15,7 +15,7 @@ fn demo(max_sequences: usize) -> Engine {
         threads: 2,
         max_sequences,
         context_length: Some(512),
-        tokens_per_step: 64,
+        tokens_per_step: Some(64),
         ..EngineOptions::default()
     };
     Engine::load(Arc::new(file), options).expect("the model loads")

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use rocmforge_engine::default_threads;
+use rocmforge_engine::{DeviceChoice, default_threads};
+use rocmforge_hip_backend::Precision;
 use rocmforge_program::backend::KvType;
 
 const AFTER_HELP: &str = "\
@@ -14,6 +16,7 @@ Examples:
   rocmforge generate --prompt \"Hello\" --json         one answer, for scripts
   rocmforge inspect model.gguf --tensors             what is in a file
   rocmforge bench -m model.gguf                      tokens a second
+  rocmforge doctor                                   why a GPU is not used
 
 Exit codes: 0 success, 1 the run failed, 2 bad usage or bad file, 130 Ctrl-C.";
 
@@ -38,15 +41,28 @@ pub struct CommonArgs {
     /// Threads to compute with
     #[arg(short, long, global = true, value_name = "N", default_value_t = default_threads(), env = "ROCMFORGE_THREADS")]
     pub threads: usize,
-    /// Where to compute
-    #[arg(long, global = true, value_enum, default_value_t = Device::Auto, env = "ROCMFORGE_DEVICE")]
-    pub device: Device,
+    /// Where to compute: auto (a GPU if one works and holds the model, otherwise the processor), cpu, hip, or hip:N
+    #[arg(long, global = true, value_name = "DEVICE", default_value_t = DeviceChoice::Auto, env = "ROCMFORGE_DEVICE")]
+    pub device: DeviceChoice,
     /// Context in tokens, prompt and answer together [default: the model's, at most 4096]
     #[arg(short, long, global = true, value_name = "N", env = "ROCMFORGE_CTX_SIZE")]
     pub ctx_size: Option<usize>,
     /// Element type of the KV cache
     #[arg(long, global = true, value_enum, default_value_t = KvArg::F16, env = "ROCMFORGE_KV_TYPE")]
     pub kv_type: KvArg,
+    /// Fail where the GPU cannot be used, instead of running on the processor
+    #[arg(long, global = true, env = "ROCMFORGE_STRICT_GPU", value_parser = BoolishValueParser::new())]
+    pub strict_gpu: bool,
+    /// Share of the GPU's free memory that may be used, more than 0 and at most 1
+    #[arg(long, global = true, value_name = "SHARE", default_value_t = 0.9, value_parser = parse_share)]
+    #[arg(env = "ROCMFORGE_GPU_MEMORY_FRACTION")]
+    pub gpu_memory_fraction: f64,
+    /// Arithmetic on a GPU
+    #[arg(long, global = true, value_enum, default_value_t = PrecisionArg::Fast, env = "ROCMFORGE_GPU_PRECISION")]
+    pub gpu_precision: PrecisionArg,
+    /// Launch every kernel of a step by itself, instead of replaying a recorded graph
+    #[arg(long, global = true, env = "ROCMFORGE_NO_GPU_GRAPHS", value_parser = BoolishValueParser::new())]
+    pub no_gpu_graphs: bool,
     /// Least level of log messages on stderr: error, warn, info, debug, trace, or a filter such as `warn,rocmforge_engine=debug`
     #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", env = "ROCMFORGE_LOG")]
     pub log_level: String,
@@ -55,13 +71,27 @@ pub struct CommonArgs {
     pub log_json: bool,
 }
 
-/// Where to compute.
+/// Arithmetic on a GPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Device {
-    /// The best device there is
-    Auto,
-    /// The processor
-    Cpu,
+pub enum PrecisionArg {
+    /// Products of 8 and 16 bits, sums in f32
+    Fast,
+    /// Everything in f32: slow, for comparing
+    Exact,
+}
+
+impl From<PrecisionArg> for Precision {
+    fn from(arg: PrecisionArg) -> Self {
+        match arg {
+            PrecisionArg::Fast => Self::Fast,
+            PrecisionArg::Exact => Self::Exact,
+        }
+    }
+}
+
+fn parse_share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|e| format!("{e}"))?;
+    if share > 0.0 && share <= 1.0 { Ok(share) } else { Err("expected more than 0 and at most 1".into()) }
 }
 
 /// Element type of the KV cache.
@@ -112,6 +142,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// List the devices that can compute
     Devices(DevicesArgs),
+    /// Check what a GPU needs here: libraries, permissions, kernels, a self-test; say what to do where something is missing
+    Doctor(DoctorArgs),
     /// Show the text that a chat template makes of messages
     Render(RenderArgs),
 }
@@ -332,6 +364,13 @@ pub struct BenchArgs {
 
 #[derive(Debug, Args)]
 pub struct DevicesArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     pub json: bool,

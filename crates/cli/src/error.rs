@@ -46,6 +46,11 @@ impl CliError {
             return 0;
         }
         eprintln!("error: {}", one_line(&self.to_string()));
+        if let Self::Engine(error @ EngineError::Device(_)) = self
+            && !error.is_bad_input()
+        {
+            eprintln!("`rocmforge doctor` checks what a GPU needs; --device cpu runs without one");
+        }
         self.exit_code()
     }
 }

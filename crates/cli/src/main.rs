@@ -2,6 +2,7 @@
 
 mod args;
 mod commands;
+mod device;
 mod error;
 mod output;
 mod signals;
@@ -24,7 +25,8 @@ fn main() {
         Some(Command::Perplexity(args)) => commands::perplexity::run(&cli, args),
         Some(Command::Quantize(args)) => commands::quantize::run(&cli, args),
         Some(Command::Bench(args)) => commands::bench::run(&cli, args),
-        Some(Command::Devices(args)) => commands::devices::run(args),
+        Some(Command::Devices(args)) => commands::devices::run(&cli, args),
+        Some(Command::Doctor(args)) => commands::doctor::run(&cli, args),
         Some(Command::Render(args)) => commands::render::run(&cli, args),
     };
     if let Err(error) = result {

@@ -12,6 +12,7 @@ use rocmforge_program::backend::{
 use rocmforge_sampler::{Sampled, Sampler, SamplingParams};
 use rocmforge_tokenizer::{Detokenizer, TokenId, Tokenizer};
 
+use crate::load::Context;
 use crate::stop::StopMatcher;
 use crate::{
     ChatFormat, Completion, EndTokens, EngineError, Event, FinishReason, ModelFile, Request, RequestId, Timings, Usage,
@@ -32,8 +33,7 @@ pub struct Engine {
     program: Program,
     tokenizer: Arc<Tokenizer>,
     chat: ChatFormat,
-    context_length: usize,
-    max_sequences: usize,
+    context: Context,
     waiting: VecDeque<Waiting>,
     running: Vec<Running>,
     next_id: u64,
@@ -83,8 +83,7 @@ impl Engine {
         tokenizer: Arc<Tokenizer>,
         chat: ChatFormat,
         limits: StepLimits,
-        context_length: usize,
-        max_sequences: usize,
+        context: Context,
     ) -> Self {
         Self {
             backend,
@@ -96,8 +95,7 @@ impl Engine {
             program,
             tokenizer,
             chat,
-            context_length,
-            max_sequences,
+            context,
             waiting: VecDeque::new(),
             running: Vec::new(),
             next_id: 0,
@@ -131,7 +129,13 @@ impl Engine {
 
     /// Tokens a sequence may have, prompt and answer together.
     pub fn context_length(&self) -> usize {
-        self.context_length
+        self.context.length
+    }
+
+    /// What [`context_length`](Self::context_length) would be if the device had room for all of it. Longer only where
+    /// no length was asked for.
+    pub fn wanted_context_length(&self) -> usize {
+        self.context.wanted
     }
 
     /// Blocks of the KV cache by state.
@@ -151,8 +155,8 @@ impl Engine {
     /// parameters.
     pub fn submit(&mut self, request: Request) -> Result<RequestId, EngineError> {
         self.check_prompt(&request.prompt)?;
-        if request.prompt.len() >= self.context_length {
-            return Err(EngineError::PromptTooLong { tokens: request.prompt.len(), context: self.context_length });
+        if request.prompt.len() >= self.context.length {
+            return Err(EngineError::PromptTooLong { tokens: request.prompt.len(), context: self.context.length });
         }
         let mut sampler = Sampler::new(request.sampling.clone(), self.program.vocab_size)?;
         sampler.accept_prompt(&request.prompt);
@@ -271,10 +275,10 @@ impl Engine {
 
     /// Starts waiting requests, in order, while there is a place and room for the whole of each.
     fn admit(&mut self) {
-        while self.running.len() < self.max_sequences
+        while self.running.len() < self.limits.max_sequences
             && let Some(next) = self.waiting.front()
         {
-            let room = self.context_length - next.request.prompt.len();
+            let room = self.context.length - next.request.prompt.len();
             let max_tokens = next.request.max_tokens.map_or(room, |m| m.min(room));
             let mut sequence = self.pool.begin(&Space::default(), &next.request.prompt);
             // The last token generated is never computed, so it needs no place.

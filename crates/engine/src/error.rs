@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use rocmforge_chat::ChatError;
 use rocmforge_gguf_loader::GgufError;
+use rocmforge_hip_backend::OpenError;
 use rocmforge_kv_cache::KvCacheError;
 use rocmforge_model::ModelError;
 use rocmforge_program::backend::BackendError;
@@ -59,13 +60,14 @@ pub enum EngineError {
     /// The file has no chat template and its family is not known.
     #[error("the model has no chat template: give the whole prompt as text (--raw), or a template of your own")]
     NoChatTemplate,
+    /// The device cannot be opened.
+    #[error(transparent)]
+    Device(Box<OpenError>),
     /// The backend fails.
     #[error(transparent)]
     Backend(#[from] BackendError),
     /// The KV cache of that context is larger than what is left of the device's memory.
-    #[error(
-        "a context of {context} tokens does not fit on the device beside the model, {fits} do: ask for less (--ctx-size), or keep the cache in fewer bits (--kv-type q8_0)"
-    )]
+    #[error("{}", too_long(*context, *fits))]
     ContextTooLong {
         /// Tokens asked for.
         context: usize,
@@ -119,9 +121,31 @@ pub enum EngineError {
     },
 }
 
+fn too_long(context: usize, fits: usize) -> String {
+    match fits {
+        0 => "the model leaves no room on the device for a KV cache: take a smaller model or quantization, or compute on \
+              the CPU (--device cpu)"
+            .into(),
+        _ => format!(
+            "a context of {context} tokens does not fit on the device beside the model, {fits} do: ask for less \
+             (--ctx-size), or keep the cache in fewer bits (--kv-type q8_0)"
+        ),
+    }
+}
+
+impl From<OpenError> for EngineError {
+    fn from(error: OpenError) -> Self {
+        Self::Device(Box::new(error))
+    }
+}
+
 impl EngineError {
     /// Whether the cause is what the caller gave: a file, a prompt or a parameter. Otherwise the run failed.
     pub fn is_bad_input(&self) -> bool {
-        !matches!(self, Self::Backend(_) | Self::KvCache(_))
+        match self {
+            Self::Device(error) => matches!(**error, OpenError::NoSuchDevice { .. }),
+            Self::Backend(_) | Self::KvCache(_) => false,
+            _ => true,
+        }
     }
 }

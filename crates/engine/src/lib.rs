@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bench;
+mod device;
 mod engine;
 mod error;
 mod load;
@@ -10,6 +11,7 @@ mod request;
 mod score;
 mod stop;
 
+pub use device::{DeviceChoice, DeviceOptions, Fallback};
 pub use engine::Engine;
 pub use error::EngineError;
 pub use load::{EngineOptions, default_threads};

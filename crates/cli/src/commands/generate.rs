@@ -124,6 +124,7 @@ fn as_json(engine: &Engine, completion: &Completion) -> Value {
     let Completion { text, tokens, logprobs, finish_reason, usage, timings } = completion;
     let mut value = json!({
         "model": engine.file().path().display().to_string(),
+        "device": engine.device().name,
         "text": text,
         "token_ids": tokens,
         "finish_reason": finish_reason.name(),

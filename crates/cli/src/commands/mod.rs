@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod chat;
 pub mod devices;
+pub mod doctor;
 pub mod generate;
 pub mod inspect;
 pub mod logits;
@@ -20,7 +21,8 @@ use rocmforge_engine::{Engine, EngineOptions, ModelFile};
 use rocmforge_sampler::{Dry, Mirostat, SamplingParams};
 use serde_json::Value;
 
-use crate::args::{CommonArgs, Device, SamplingArgs};
+use crate::args::{CommonArgs, SamplingArgs};
+use crate::device;
 use crate::error::CliError;
 use crate::output::bytes;
 
@@ -46,13 +48,12 @@ fn engine_options(common: &CommonArgs) -> EngineOptions {
     }
 }
 
-/// Loads the model; `quiet` keeps its description from stderr.
+/// Loads the model onto the device of choice; `quiet` keeps what is said about both from stderr.
 fn load_engine(common: &CommonArgs, options: EngineOptions, quiet: bool) -> Result<Engine, CliError> {
-    match common.device {
-        // The processor is the one device of this build, so both choose it.
-        Device::Auto | Device::Cpu => {}
+    let (engine, fallback) = Engine::load_on(open_model(common)?, &device::options(common), options)?;
+    if let Some(fallback) = fallback {
+        device::announce(&fallback, quiet);
     }
-    let engine = Engine::load(open_model(common)?, options)?;
     if !quiet {
         describe(&engine, common);
     }
@@ -64,14 +65,15 @@ fn describe(engine: &Engine, common: &CommonArgs) {
     let program = engine.program();
     let token_bytes =
         rocmforge_program::backend::KvType::from(common.kv_type).bytes(program.cache_elements_per_token());
+    let (context, wanted) = (engine.context_length(), engine.wanted_context_length());
+    let cut = if wanted > context { format!(" of {wanted}, which is what fits on the device") } else { String::new() };
     eprintln!(
-        "{} ({}, {}) on {}; context {} tokens, KV cache {} ({})",
+        "{} ({}, {}) on {}; context {context} tokens{cut}, KV cache {} ({})",
         engine.file().path().display(),
         program.name,
         bytes(engine.file().file_bytes()),
         engine.device().name,
-        engine.context_length(),
-        bytes((token_bytes * engine.context_length()) as u64),
+        bytes((token_bytes * context) as u64),
         common.kv_type_name(),
     );
 }

@@ -26,6 +26,7 @@ pub fn run(cli: &Cli, args: &PerplexityArgs) -> Result<(), CliError> {
     bar.finish_and_clear();
     if args.json {
         return output::print_json(&json!({
+            "device": engine.device().name,
             "perplexity": result.value,
             "error": result.error,
             "tokens": result.tokens,

@@ -7,9 +7,19 @@ use crate::{demo_model, json, path, refused, run, run_with_input, stdout};
 #[test]
 fn help_teaches() {
     let help = stdout(&["--help"]);
-    for command in
-        ["generate", "chat", "inspect", "tokenize", "logits", "perplexity", "quantize", "bench", "devices", "render"]
-    {
+    for command in [
+        "generate",
+        "chat",
+        "inspect",
+        "tokenize",
+        "logits",
+        "perplexity",
+        "quantize",
+        "bench",
+        "devices",
+        "doctor",
+        "render",
+    ] {
         assert!(help.contains(command), "{command}");
         assert!(stdout(&[command, "--help"]).contains("Usage: rocmforge"), "{command}");
     }
@@ -102,7 +112,8 @@ fn perplexity_and_bench_print_their_json() {
 
 #[test]
 fn devices_lists_the_processor() {
-    assert!(stdout(&["devices"]).starts_with("cpu  CPU, "));
+    let table = stdout(&["devices"]);
+    assert!(table.lines().nth(1).is_some_and(|line| line.starts_with("cpu     CPU, ")), "{table}");
     assert_eq!(json(&["devices", "--json"])[0]["device"], "cpu");
 }
 

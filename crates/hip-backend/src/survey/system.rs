@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 /// What this process may do with a device file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Access {
     /// It is there and opens.
     Usable,
@@ -23,7 +22,6 @@ pub enum Access {
 
 /// A device file that AMD's driver needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Node {
     /// Its path.
     pub path: PathBuf,
