@@ -9,9 +9,11 @@ mod demo;
 mod device;
 mod golden;
 mod kernels;
+mod memory;
 mod ops;
 mod perplexity;
 mod report;
+mod sampler;
 mod speed;
 
 use std::path::PathBuf;
@@ -48,6 +50,18 @@ enum What {
     },
     /// Long answers: graphs, batches, and tokens chosen on the device
     Decode(decode::Length),
+    /// What steps take of a device, and what does not fit
+    Memory {
+        /// Fewer steps
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Tokens drawn on the device against probabilities and the processor's sampler
+    Sampler {
+        /// Fewer draws
+        #[arg(long)]
+        quick: bool,
+    },
     /// Perplexity of the bundled model against the processor's
     Perplexity(perplexity::Limits),
     /// Tokens a second of a file, and where the time goes
@@ -66,6 +80,8 @@ fn main() -> ExitCode {
         What::Golden { name } => golden::run(&args.data, &name, &mut report),
         What::Demo { quick } => demo::run(&args.data, quick, &mut report),
         What::Decode(length) => decode::run(&args.data, &length, &mut report),
+        What::Memory { quick } => memory::run(&args.data, quick, &mut report),
+        What::Sampler { quick } => sampler::run(quick, &mut report),
         What::Perplexity(limits) => perplexity::run(&args.data, &limits, &mut report),
         What::Ops(choice) => ops::run(&choice, &mut report),
         What::Kernels(options) => kernels::run(&options, &mut report),

@@ -33,6 +33,7 @@ struct Inner {
     health: Health,
     ledger: Ledger<Allocation>,
     poison: AtomicBool,
+    waits: AtomicU64,
 }
 
 /// Free and total memory of a device.
@@ -162,6 +163,7 @@ impl Device {
     /// [`HipError::Call`] and [`HipError::DeviceLost`], also for work that was enqueued earlier.
     pub fn synchronize(&self) -> Result<(), HipError> {
         let api = self.enter()?;
+        self.note_wait();
         // SAFETY: the function takes nothing and waits for the current device.
         let status = unsafe { api.hipDeviceSynchronize() };
         self.check("hipDeviceSynchronize", status)
@@ -181,6 +183,15 @@ impl Device {
     /// Says whether new buffers are filled with 0xFF bytes, which are NaN as f32, f16 and bf16.
     pub fn set_poison(&self, on: bool) {
         self.0.poison.store(on, Ordering::Relaxed);
+    }
+
+    /// How often somebody waited for the device, a stream or an event since the device was opened.
+    pub fn waits(&self) -> u64 {
+        self.0.waits.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note_wait(&self) {
+        self.0.waits.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts of buffers and pinned memory.
@@ -324,6 +335,7 @@ impl Inner {
             health: Health::default(),
             ledger: Ledger::default(),
             poison: AtomicBool::new(poison),
+            waits: AtomicU64::new(0),
         })
     }
 }

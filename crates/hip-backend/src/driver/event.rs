@@ -47,6 +47,7 @@ impl Event {
         const CALL: &str = "hipEventSynchronize";
         let api = self.device.enter()?;
         let version = self.expect_recorded(CALL)?;
+        self.device.note_wait();
         // SAFETY: the event is alive.
         let status = unsafe { api.hipEventSynchronize(self.raw()) };
         self.device.check(CALL, status)?;
@@ -80,6 +81,7 @@ impl Event {
     pub fn wait_for(&self, limit: Duration) -> Result<bool, HipError> {
         const POLLED: Duration = Duration::from_millis(1);
         let start = Instant::now();
+        self.device.note_wait();
         while !self.has_happened()? {
             let waited = start.elapsed();
             if waited >= limit {

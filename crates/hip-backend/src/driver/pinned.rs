@@ -90,6 +90,12 @@ impl PinnedBuffer {
         Ok(unsafe { std::slice::from_raw_parts_mut(self.memory.raw().cast::<u8>(), self.len) })
     }
 
+    /// Whether a copy from or into the memory may be running: whoever waited for a step that used it has waited for
+    /// its copies.
+    pub fn is_in_use(&self) -> bool {
+        self.lock().running().is_some()
+    }
+
     /// Waits for the copies from and into the memory.
     ///
     /// # Errors

@@ -149,6 +149,7 @@ impl Stream {
     pub fn synchronize(&self) -> Result<(), HipError> {
         let api = self.enter_outside_graph("hipStreamSynchronize")?;
         let issued = self.issued();
+        self.device().note_wait();
         // SAFETY: the stream is alive.
         let status = unsafe { api.hipStreamSynchronize(self.raw()) };
         self.device().check("hipStreamSynchronize", status)?;

@@ -196,7 +196,12 @@ impl Upload {
     pub fn send(&mut self, stream: &Stream, fill: impl FnOnce(&mut [u32]) -> usize) -> Result<(), HipError> {
         let (host, free) = &mut self.host[self.next];
         self.next ^= 1;
-        free.synchronize()?;
+        // Nothing to wait for where every step is waited for before the next but one.
+        if host.is_in_use() {
+            free.synchronize()?;
+        }
+        // A copy that was enqueued although its call failed has no event.
+        host.wait()?;
         let words = fill(bytemuck::cast_slice_mut(host.as_mut_slice()?));
         stream.copy_in(self.device.ptr(), host, 0..words * size_of::<u32>())?;
         stream.record(free)
