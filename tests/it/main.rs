@@ -3,4 +3,5 @@
 mod demo;
 mod engine;
 mod golden;
+mod hip;
 mod invariance;

@@ -1,7 +1,7 @@
 //! Attention over a paged cache of every type: decoding and prefill, mixed, in chunks, and behind shared blocks.
 
 use rocmforge_attention::{AttentionSpec, RopePairing, RopeScaling, RopeSpec};
-use rocmforge_program::backend::{CacheSpec, KvType, StepInput, StepSequence};
+use rocmforge_program::backend::{BlockCopy, CacheSpec, KvType, StepInput, StepSequence};
 use rocmforge_program::{NormKind, ValueId};
 
 use super::case::{Bench, Bound, Bounds, Case, Entry, Step, ids};
@@ -225,12 +225,12 @@ impl Blocks {
         // More than a few rows, so that it counts among the large steps.
         let wanted = (0..tokens as u32).step_by(9).collect();
         let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, sampling: vec![] };
-        Step { label: "filling shared blocks".into(), input }
+        Step { copies: vec![], label: "filling shared blocks".into(), input }
     }
 
     fn step(&mut self, rng: &mut Rng, parts: &[Part]) -> Step {
         let mut input = StepInput::default();
-        let mut free = self.free.iter();
+        let (mut free, mut copies) = (self.free.iter(), Vec::new());
         for part in parts {
             input.tokens.extend(ids(rng, part.new));
             let first_own = (part.context - part.new) / self.size;
@@ -243,11 +243,15 @@ impl Blocks {
                 false => (0..part.context.div_ceil(self.size)).map(block).collect(),
             };
             let (num_tokens, context_len) = (part.new, part.context);
+            // A sequence that begins within a block continues a copy of a shared one.
+            if !part.goes_on && !(context_len - num_tokens).is_multiple_of(self.size) {
+                copies.push(BlockCopy { from: rng.pick(&self.shared), to: table[first_own] });
+            }
             input.sequences.push(StepSequence { num_tokens, context_len, block_table: table });
         }
         input.wanted = (0..input.tokens.len() as u32).collect();
         let names = parts.iter().map(|p| format!("{}{}/{}", if p.goes_on { "+" } else { "" }, p.new, p.context));
-        Step { label: format!("new/context {}", names.collect::<Vec<_>>().join(" ")), input }
+        Step { copies, label: format!("new/context {}", names.collect::<Vec<_>>().join(" ")), input }
     }
 }
 
@@ -300,6 +304,9 @@ fn features() -> Vec<Layer> {
         layers.push(Layer { softcap: Some(1.5), sharpness: 4.0, ..base.clone() });
         layers.push(Layer { has_norms: true, rotation: Some((pairing, scaling)), ..base.clone() });
         layers.push(Layer { has_norms: true, has_sinks: true, ..base });
+    }
+    for heads in [(4, 2), (7, 1)] {
+        layers.push(Layer { causal: false, ..Layer::new(heads, 64, KvType::F16) });
     }
     layers
 }

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rocmforge_program::backend::{CacheSpec, KvType, StepInput, StepLimits, StepSequence, Tensor, WeightSource};
+use rocmforge_program::backend::{
+    BlockCopy, CacheSpec, KvType, StepInput, StepLimits, StepSequence, Tensor, WeightSource,
+};
 use rocmforge_program::{Program, ProgramBuilder, ValueId, WeightId};
 use rocmforge_quant::{GgmlType, quantize};
 
@@ -11,6 +13,9 @@ use super::random::{Rng, Size, stored};
 
 /// Rows of every table of inputs, and so the ids that tokens have.
 pub const IDS: usize = 64;
+
+/// Columns below which a row says little about the size of its numbers.
+const NARROW: usize = 24;
 
 /// The largest errors allowed.
 #[derive(Debug, Clone, Copy)]
@@ -59,11 +64,16 @@ pub struct Case {
     pub cache: CacheSpec,
     pub steps: Vec<Step>,
     pub bounds: Bounds,
+    /// Whether all rows let expect the same size. So it is taken where rows are made of too few numbers to tell: a
+    /// product with three rows may well be nearly zero.
+    pub is_narrow: bool,
 }
 
 /// One step, and how it is called where it fails.
 pub struct Step {
     pub label: String,
+    /// Cache blocks to copy before it.
+    pub copies: Vec<BlockCopy>,
     pub input: StepInput,
 }
 
@@ -130,9 +140,7 @@ impl<'a> Bench<'a> {
     /// Random weights `[experts, rows, cols]`, about `1 / sqrt(cols)` large so that products are about as large as
     /// their input.
     pub fn weight(&mut self, ty: GgmlType, experts: usize, rows: usize, cols: usize, size: Size) -> WeightId {
-        let mut like = size.matrix(self.rng, experts * rows, cols);
-        let factor = 1.0 / (cols as f32).sqrt();
-        like.iter_mut().for_each(|x| *x *= factor);
+        let like = size.weights(self.rng, experts * rows, cols);
         let bytes = stored(self.rng, ty, &like, cols);
         let name = self.store(ty, like.len(), bytes);
         if experts == 1 { self.b.matrix(name, rows, cols) } else { self.b.stacked(name, experts, rows, cols) }
@@ -141,8 +149,7 @@ impl<'a> Bench<'a> {
     /// Part of a stored matrix that has rows before and behind it.
     pub fn weight_part(&mut self, ty: GgmlType, before: usize, rows: usize, cols: usize) -> WeightId {
         let all = before + rows + 3;
-        let factor = 1.0 / (cols as f32).sqrt();
-        let like: Vec<f32> = self.rng.normals(all * cols).iter().map(|x| x * factor).collect();
+        let like = Size::Even.weights(self.rng, all, cols);
         let bytes = stored(self.rng, ty, &like, cols);
         let name = self.store(ty, like.len(), bytes);
         self.b.matrix_rows(name, all, before..before + rows, cols).expect("rows of the matrix")
@@ -174,7 +181,7 @@ impl<'a> Bench<'a> {
 
     /// An input `[T, cols]`: each token's row of a random table.
     pub fn input(&mut self, cols: usize, size: Size) -> ValueId {
-        let values = size.matrix(self.rng, IDS, cols);
+        let values = size.inputs(self.rng, IDS, cols);
         self.input_of(&values, cols)
     }
 
@@ -190,12 +197,13 @@ impl<'a> Bench<'a> {
         let mut out = bench.b.select_rows(out).expect("one row a token");
         // A token's id must be below the width of the output.
         let cols = bench.b.shape(out).cols;
+        let is_narrow = cols < NARROW;
         if cols < IDS {
             let spread = bench.weight(GgmlType::F32, 1, IDS, cols, Size::Even);
             out = bench.b.linear(out, spread, None).expect("widths fit");
         }
         let program = bench.b.finish("oracle", out, context).expect("a whole Program");
-        Case { program, weights: Arc::new(bench.weights), cache, steps, bounds }
+        Case { program, weights: Arc::new(bench.weights), cache, steps, bounds, is_narrow }
     }
 
     /// A case without attention: one step of each number of tokens.
@@ -220,7 +228,7 @@ fn rows_step(rng: &mut Rng, tokens: usize) -> Step {
     let all = rng.below(5) != 0;
     let wanted = (0..tokens as u32).filter(|&t| all || t % 3 != 1).collect();
     let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, sampling: vec![] };
-    Step { label: format!("{tokens} tokens{}", if all { "" } else { ", some wanted" }), input }
+    Step { copies: vec![], label: format!("{tokens} tokens{}", if all { "" } else { ", some wanted" }), input }
 }
 
 /// Random ids of tokens.

@@ -6,7 +6,7 @@ use rocmforge_cpu_backend::ReferenceBackend;
 use rocmforge_hip_backend::{HipBackend, HipOptions, Precision};
 use rocmforge_program::backend::{Backend, BackendError, CacheId, ModelId, StepInput};
 
-use super::case::{Bound, Case};
+use super::case::{Bound, Case, Step};
 
 /// Cases that one backend serves before it is given up with all its memory.
 const CASES_A_BACKEND: usize = 24;
@@ -19,7 +19,7 @@ pub fn reference(case: &Case) -> Result<Outputs, String> {
     let mut backend = ReferenceBackend::new();
     let mut run = || {
         let (model, cache) = load(&mut backend, case)?;
-        case.steps.iter().map(|step| run_step(&mut backend, model, cache, &step.input)).collect()
+        case.steps.iter().map(|step| run_step(&mut backend, model, cache, step)).collect()
     };
     one_line(run())
 }
@@ -45,11 +45,11 @@ impl Hip {
         let (model, cache) = load(backend, case)?;
         let mut outputs = Vec::new();
         for step in &case.steps {
-            let first = run_step(backend, model, cache, &step.input)?;
+            let first = run_step(backend, model, cache, step)?;
             // A step that only decodes is recorded when it comes again, and replayed when it comes once more.
             let again = if step.input.sequences.iter().all(|s| s.num_tokens == 1) { 2 } else { 0 };
             for _ in 0..again {
-                let found = run_step(backend, model, cache, &step.input)?;
+                let found = run_step(backend, model, cache, step)?;
                 if found.iter().map(|x| x.to_bits()).ne(first.iter().map(|x| x.to_bits())) {
                     return Err(BackendError::Device(format!(
                         "step `{}` gives other bits when it is replayed",
@@ -86,9 +86,10 @@ fn run_step<B: Backend>(
     backend: &mut B,
     model: ModelId,
     cache: CacheId,
-    step: &StepInput,
+    step: &Step,
 ) -> Result<Vec<f32>, BackendError> {
-    let ticket = backend.submit(model, cache, step)?;
+    backend.copy_blocks(cache, &step.copies)?;
+    let ticket = backend.submit(model, cache, &step.input)?;
     Ok(backend.wait(ticket)?.logits)
 }
 
@@ -119,7 +120,7 @@ impl Errors {
 /// mean squares of the truth. A number whose row or column is all zeros must be exact.
 pub fn compare(case: &Case, found: &Outputs, truth: &Outputs, take: impl Fn(&StepInput) -> bool) -> Option<Errors> {
     let cols = case.program.vocab_size;
-    let sizes = Sizes::of(truth, cols);
+    let sizes = Sizes::of(truth, cols, case.is_narrow);
     let (mut sum, mut count, mut errors) = (0.0, 0usize, Errors::default());
     let mut row_number = 0;
     for ((step, found), truth) in case.steps.iter().zip(found).zip(truth) {
@@ -158,7 +159,7 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(truth: &Outputs, width: usize) -> Self {
+    fn of(truth: &Outputs, width: usize, is_narrow: bool) -> Self {
         let rows: Vec<&[f32]> = truth.iter().flat_map(|step| step.chunks_exact(width)).collect();
         let square = |x: f32| f64::from(x) * f64::from(x);
         let rms = |sum: f64, n: usize| (sum / n.max(1) as f64).sqrt();
@@ -168,11 +169,12 @@ impl Sizes {
         for (row, sum) in rows.iter().zip(&by_row).filter(|(_, sum)| **sum > 0.0) {
             by_col.iter_mut().zip(*row).for_each(|(col, &x)| *col += square(x) / sum);
         }
+        let mean = by_row.iter().sum::<f64>() / by_row.len().max(1) as f64;
         let total = by_col.iter().sum::<f64>();
         // A few rows say nothing about what a column lets expect.
         let knows_cols = rows.len() >= 16;
         Self {
-            rows: by_row.iter().map(|&sum| rms(sum, width)).collect(),
+            rows: by_row.iter().map(|&sum| rms(if is_narrow { mean } else { sum }, width)).collect(),
             cols: by_col.iter().map(|&sum| if knows_cols { sum.sqrt() } else { 1.0 }).collect(),
             all: if knows_cols { rms(total, width) } else { 1.0 },
         }

@@ -57,7 +57,7 @@ impl Rng {
 pub enum Size {
     /// Normally distributed.
     Even,
-    /// Every row times a power of ten between 1e-6 and 1e6.
+    /// Every row times a power of ten: between 1e-6 and 1e6 for inputs, whose range is that of f32.
     Rows,
     /// As `Rows`, and every fourth row all zeros.
     Zeros,
@@ -75,15 +75,28 @@ impl Size {
         }
     }
 
-    /// Random rows.
-    pub fn matrix(self, rng: &mut Rng, rows: usize, cols: usize) -> Vec<f32> {
+    /// Random rows of an input.
+    pub fn inputs(self, rng: &mut Rng, rows: usize, cols: usize) -> Vec<f32> {
+        self.matrix(rng, rows, cols, 6.0)
+    }
+
+    /// Random rows of weights, about `1 / sqrt(cols)` large. They differ less: weights become 16-bit floats on their way
+    /// to the matrix units, and no model has any beyond those.
+    pub fn weights(self, rng: &mut Rng, rows: usize, cols: usize) -> Vec<f32> {
+        let mut x = self.matrix(rng, rows, cols, 2.0);
+        let factor = 1.0 / (cols as f32).sqrt();
+        x.iter_mut().for_each(|x| *x *= factor);
+        x
+    }
+
+    fn matrix(self, rng: &mut Rng, rows: usize, cols: usize, powers: f32) -> Vec<f32> {
         let mut x = rng.normals(rows * cols);
         for (r, row) in x.chunks_exact_mut(cols).enumerate() {
             match self {
                 Size::Even => {}
                 Size::Zeros if r % 4 == 1 => row.fill(0.0),
                 Size::Rows | Size::Zeros => {
-                    let factor = 10f32.powf(rng.unit() * 12.0 - 6.0);
+                    let factor = 10f32.powf((2.0 * rng.unit() - 1.0) * powers);
                     row.iter_mut().for_each(|x| *x *= factor);
                 }
                 Size::Outlier => row[rng.below(cols)] *= 200.0,

@@ -76,5 +76,5 @@ fn step(rng: &mut Rng, parts: &[(usize, usize)]) -> Step {
         input.sequences.push(StepSequence { num_tokens, context_len, block_table });
     }
     input.wanted = (0..input.tokens.len() as u32).collect();
-    Step { label: format!("(context, tokens) {parts:?}"), input }
+    Step { copies: vec![], label: format!("(context, tokens) {parts:?}"), input }
 }
