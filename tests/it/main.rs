@@ -3,5 +3,5 @@
 mod demo;
 mod engine;
 mod golden;
-mod hip;
+mod hip_ops;
 mod invariance;
