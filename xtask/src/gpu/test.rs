@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 
+use super::output::{Output, OutputArgs};
 use super::{Artifact, Library, LibraryArgs, Programs, sanitizer};
 use crate::{process, table};
 
@@ -26,6 +27,8 @@ pub struct TestArgs {
     /// Build with optimisation
     #[arg(long)]
     release: bool,
+    #[command(flatten)]
+    output: OutputArgs,
     #[command(flatten)]
     library: LibraryArgs,
     /// Arguments for the program of each part
@@ -85,20 +88,22 @@ pub fn run(args: &TestArgs) -> Result<()> {
     let parts = chosen(args.parts.iter().chain(&args.only))?;
     let programs = args.library.programs(if args.release { process::RELEASE } else { "dev" });
     let (library, device) = programs.library(&args.library)?;
-    println!("{device}");
+    let mut output = Output::new(&args.output)?;
+    output.say(&device)?;
     let mut rows = Vec::new();
     let mut failed = Vec::new();
     for part in parts {
-        println!("\n== {}: {}", part.name, part.about);
+        output.say(&format!("\n== {}: {}", part.name, part.about))?;
         let begun = Instant::now();
-        let outcome = run_part(part, args, &programs, &library);
+        let outcome = run_part(part, args, &programs, &library, &mut output);
         if let Err(error) = &outcome {
-            println!("{error:#}");
+            output.say(&format!("{error:#}"))?;
             failed.push(part.name);
         }
         rows.push(row(part.name, outcome.is_ok(), begun.elapsed()));
     }
-    println!("\n{device}\n{}", table::render(&["part", "outcome", "time"], &rows));
+    let table = table::render(&["part", "outcome", "time"], &rows);
+    output.say(&format!("\n{}\n{device}\n{table}", output.failures()))?;
     ensure!(failed.is_empty(), "{} of {} parts failed: {}", failed.len(), rows.len(), failed.join(", "));
     Ok(())
 }
@@ -123,15 +128,17 @@ fn chosen<'a>(names: impl Iterator<Item = &'a String>) -> Result<Vec<&'static Pa
     Ok(parts)
 }
 
-fn run_part(part: &Part, args: &TestArgs, programs: &Programs, library: &Library) -> Result<()> {
+fn run_part(part: &Part, args: &TestArgs, programs: &Programs, library: &Library, output: &mut Output) -> Result<()> {
     let program = programs.get(part.program)?;
     let tool = part.tool.map(|tool| Ok::<_, anyhow::Error>((sanitizer()?, tool))).transpose()?;
     let mut failed = Vec::new();
-    for case in part.cases {
+    // A caller's own choice of cases stands in for ours.
+    let cases = if part.tool.is_some() && !args.rest.is_empty() { &[""] } else { part.cases };
+    for case in cases {
         let mut command = start(&program, tool.as_ref());
         library.name_in(&mut command);
         command.args(arguments(part, args, &programs.data(), case));
-        if !command.status()?.success() {
+        if !output.run(&mut command)?.success() {
             failed.push(if case.is_empty() { part.name } else { case });
         }
     }
