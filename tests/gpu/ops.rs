@@ -68,6 +68,11 @@ struct Ready {
 
 pub fn run(choice: &Choice, report: &mut Report) {
     let entries = entries(choice);
+    if entries.len() > MANY
+        && let Err(error) = oracle::compile_ahead()
+    {
+        return report.check("kernels", Err(error));
+    }
     let next = AtomicUsize::new(0);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let (sender, receiver) = mpsc::sync_channel(threads * 2);
@@ -101,6 +106,9 @@ fn entries(choice: &Choice) -> Vec<Entry> {
     entries.retain(|e| e.name.contains(&choice.filter) && (e.quick || !choice.quick));
     entries
 }
+
+/// Cases that need nearly all kernels.
+const MANY: usize = 500;
 
 /// Rows up to which matrix-vector kernels compute.
 const FEW: usize = 8;

@@ -103,16 +103,45 @@ impl Layer {
         x
     }
 
-    fn case(&self, rng: &mut Rng, script: &[&[Part]]) -> Case {
-        let mut bench = Bench::new(rng);
+    /// The attention of one layer.
+    fn build(&self, bench: &mut Bench<'_>) -> ValueId {
         let (heads, kv_heads) = self.heads;
-        let q = self.heads_of(&mut bench, heads);
-        let k = self.heads_of(&mut bench, kv_heads);
+        let q = self.heads_of(bench, heads);
+        let k = self.heads_of(bench, kv_heads);
         let v = bench.input(kv_heads * self.value_dim, Size::Even);
         let sinks = self.has_sinks.then(|| bench.random_vector(heads, 1.0));
-        let out = bench.b.attention(q, k, v, self.spec(), sinks).expect("widths fit");
+        bench.b.attention(q, k, v, self.spec(), sinks).expect("widths fit")
+    }
+
+    fn case(&self, rng: &mut Rng, script: &[&[Part]]) -> Case {
+        let mut bench = Bench::new(rng);
+        let out = self.build(&mut bench);
+        self.finish(bench, out, script)
+    }
+
+    /// Another layer behind this one, of another shape and without a window.
+    fn beside_another(&self, rng: &mut Rng) -> Case {
+        let mut bench = Bench::new(rng);
+        let other = Layer { heads: (4, 4), head_dim: 128, value_dim: 128, window: None, ..self.clone() };
+        let (a, b) = (self.build(&mut bench), other.build(&mut bench));
+        let out = bench.b.add(a, b).expect("equal shapes");
+        self.finish(bench, out, &SCRIPT)
+    }
+
+    /// More sequences than graphs are recorded for one by one.
+    fn of_many_sequences(&self, rng: &mut Rng) -> Case {
+        let mut bench = Bench::new(rng);
+        let out = self.build(&mut bench);
+        let parts = |n: usize, rng: &mut Rng| (0..n).map(|_| part(1 + rng.below(600), 1)).collect::<Vec<_>>();
+        let script = [9, 40, 64, 100].map(|n| parts(n, bench.rng));
+        let script: Vec<&[Part]> = script.iter().map(Vec::as_slice).collect();
+        self.finish(bench, out, &script)
+    }
+
+    fn finish(&self, bench: Bench<'_>, out: ValueId, script: &[&[Part]]) -> Case {
         let longest = script.iter().flat_map(|parts| parts.iter()).map(|part| part.context).max().unwrap_or(1);
-        let mut blocks = Blocks::new(bench.rng, self.block_size, longest);
+        let most = script.iter().map(|parts| parts.len()).max().unwrap_or(1);
+        let mut blocks = Blocks::new(bench.rng, self.block_size, longest, most);
         let mut steps = vec![blocks.fill(bench.rng)];
         steps.extend(script.iter().map(|parts| blocks.step(bench.rng, parts)));
         let cache = CacheSpec { block_size: self.block_size, num_blocks: blocks.count(), kv_type: self.kv_type };
@@ -140,7 +169,7 @@ const fn chunk(context: usize, new: usize) -> Part {
 }
 
 /// Contexts around the sizes of blocks, splits and tiles; each query alone, in company, and in tiles.
-const SCRIPT: [&[Part]; 21] = [
+const SCRIPT: [&[Part]; 22] = [
     &[part(1, 1)],
     &[part(15, 1)],
     &[part(16, 1), part(17, 1)],
@@ -170,12 +199,16 @@ const SCRIPT: [&[Part]; 21] = [
     &[part(257, 130), part(129, 2)],
     &[part(1025, 70)],
     &[part(300, 300)],
+    &[part(5000, 20), part(4000, 1)],
     &[chunk(7, 7)],
     &[chunk(23, 16)],
     &[chunk(24, 1), part(31, 1)],
     &[chunk(64, 40)],
     &[chunk(130, 66), part(50, 3)],
 ];
+
+/// Contexts of more parts than are added in one go.
+const FAR_SCRIPT: [&[Part]; 3] = [&[part(40_000, 1), part(3, 1)], &[part(70_000, 1)], &[part(33_000, 12), part(20, 1)]];
 
 /// The same kinds of steps, few.
 const SHORT_SCRIPT: [&[Part]; 6] = [
@@ -202,8 +235,8 @@ struct Blocks {
 }
 
 impl Blocks {
-    fn new(rng: &mut Rng, size: usize, longest: usize) -> Self {
-        let (shared, own) = (SHARED.div_ceil(size), OWN.div_ceil(size) + 16);
+    fn new(rng: &mut Rng, size: usize, longest: usize, sequences: usize) -> Self {
+        let (shared, own) = (SHARED.div_ceil(size), OWN.div_ceil(size) + 2 * sequences);
         // As many blocks as the longest sequence names, although most of them are shared ones over and over.
         let count = (2 * shared + own).max(longest.div_ceil(size));
         let mut all: Vec<u32> = (0..count as u32).collect();
@@ -249,7 +282,9 @@ impl Blocks {
             }
             input.sequences.push(StepSequence { num_tokens, context_len, block_table: table });
         }
-        input.wanted = (0..input.tokens.len() as u32).collect();
+        // The first tokens of what goes on matter by what they leave in the cache alone.
+        let is_wanted = parts.iter().any(|part| !part.goes_on || part.context > part.new);
+        input.wanted = if is_wanted { (0..input.tokens.len() as u32).collect() } else { vec![] };
         let names = parts.iter().map(|p| format!("{}{}/{}", if p.goes_on { "+" } else { "" }, p.new, p.context));
         Step { copies, label: format!("new/context {}", names.collect::<Vec<_>>().join(" ")), input }
     }
@@ -264,10 +299,22 @@ pub fn cases() -> Vec<Entry> {
         ..Layer::new((8, 2), 64, kv_type)
     }));
     let long = layers.into_iter().map(|layer| Entry::new(layer.name(), move |rng| layer.case(rng, &SCRIPT)));
+    let two = KvType::ALL.into_iter().map(|kv_type| {
+        let layer = Layer { window: Some(100), ..Layer::new((8, 2), 64, kv_type) };
+        Entry::new(format!("two layers in {kv_type}"), move |rng| layer.beside_another(rng))
+    });
+    let far = [KvType::F16, KvType::Q8_0].into_iter().map(|kv_type| {
+        let layer = Layer { rotation: Some((RopePairing::Halves, "none")), ..Layer::new((8, 1), 64, kv_type) };
+        Entry::new(format!("far {}", layer.name()), move |rng| layer.case(rng, &FAR_SCRIPT))
+    });
+    let many = [(KvType::F16, (8, 2)), (KvType::F8E4M3, (4, 4))].into_iter().map(|(kv_type, heads)| {
+        let layer = Layer::new(heads, 128, kv_type);
+        Entry::new(format!("many sequences {}", layer.name()), move |rng| layer.of_many_sequences(rng))
+    });
     let short = quick_layers().into_iter().map(|layer| {
         Entry::new(format!("short {}", layer.name()), move |rng| layer.case(rng, &SHORT_SCRIPT)).quick(true)
     });
-    long.chain(short).collect()
+    long.chain(two).chain(far).chain(many).chain(short).collect()
 }
 
 /// Every head size in every type of cache, with the groups taking turns.

@@ -160,7 +160,11 @@ pub fn forms() -> Vec<Entry> {
         let is_quick = cols <= 512 && [GgmlType::Q4_0, GgmlType::F16].contains(&ty);
         Entry::new(format!("{source:?} to {ty} {cols}"), make).quick(is_quick)
     };
-    pairs.enumerate().map(entry).collect()
+    let odd = sources.into_iter().zip([100, 65, 36, 1002, 8]).map(|(source, cols)| {
+        let make = move |rng: &mut Rng| form(rng, source, GgmlType::F16, cols, true);
+        Entry::new(format!("{source:?} to F16 {cols}"), make).quick(cols < 100)
+    });
+    pairs.enumerate().map(entry).chain(odd).collect()
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

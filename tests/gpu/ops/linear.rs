@@ -32,7 +32,9 @@ pub fn product_bounds(ty: GgmlType) -> Bounds {
 const TOKENS: [usize; 11] = [1, 2, 3, 5, 8, 9, 17, 64, 65, 130, 300];
 const FEW_TOKENS: [usize; 4] = [1, 3, 8, 17];
 const ROWS: [usize; 6] = [1, 3, 17, 64, 100, 257];
-const COLS: [usize; 7] = [32, 64, 256, 288, 512, 2048, 4352];
+const COLS: [usize; 8] = [32, 64, 256, 288, 512, 2048, 2880, 4352];
+/// Widths that are no multiple of a load, for types without blocks.
+const ODD_COLS: [usize; 7] = [1, 7, 33, 100, 264, 1001, 2050];
 
 /// One product.
 #[derive(Clone, Copy)]
@@ -94,7 +96,30 @@ pub fn cases() -> Vec<Entry> {
         let quick = TYPICAL.contains(&ty);
         cases.push(Entry::new(small.name(), move |rng| small.case(rng, &FEW_TOKENS)).quick(quick));
     }
+    cases.extend(odd().into_iter().chain(large()));
     cases
+}
+
+/// Rows that are no whole loads.
+fn odd() -> Vec<Entry> {
+    let types = [GgmlType::F32, GgmlType::F16, GgmlType::BF16];
+    let pairs = types.into_iter().flat_map(|ty| ODD_COLS.map(|cols| (ty, cols)));
+    let entry = |(ty, cols)| {
+        let product = Product { ty, rows: 67, cols, bias: cols % 2 == 1, input: Size::Even, weights: Size::Even };
+        Entry::new(product.name(), move |rng| product.case(rng, &TOKENS)).quick(ty == GgmlType::F16 && cols < 1000)
+    };
+    pairs.map(entry).collect()
+}
+
+/// As wide as the widest models, and as tall as a vocabulary.
+fn large() -> Vec<Entry> {
+    let types = TYPICAL.into_iter().chain([GgmlType::F32, GgmlType::BF16, GgmlType::Q8_0, GgmlType::Q5_1]);
+    let pairs = types.flat_map(|ty| [(ty, 33, 28_672), (ty, 40_007, 256)]);
+    let entry = |(ty, rows, cols)| {
+        let product = Product { ty, rows, cols, bias: false, input: Size::Even, weights: Size::Even };
+        Entry::new(product.name(), move |rng| product.case(rng, &FEW_TOKENS))
+    };
+    pairs.map(entry).collect()
 }
 
 /// Rows of a table of each type, scaled.

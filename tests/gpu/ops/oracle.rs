@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rocmforge_cpu_backend::ReferenceBackend;
+use rocmforge_hip_backend::library::{KernelOptions, Kernels};
 use rocmforge_hip_backend::{HipBackend, HipOptions, Precision};
 use rocmforge_program::backend::{Backend, BackendError, CacheId, ModelId, StepInput};
 
@@ -75,6 +76,14 @@ impl Hip {
         *cases += 1;
         Ok(backend)
     }
+}
+
+/// Compiles the kernels that a device has neither built in nor on the disk, all at once instead of case by case.
+pub fn compile_ahead() -> Result<(), String> {
+    let backend = HipBackend::open(HipOptions::default()).map_err(|e| e.to_string())?;
+    let names: Vec<&str> = rocmforge_kernels::modules().iter().map(|module| module.name.as_str()).collect();
+    let kernels = Kernels::new(backend.hip_device(), KernelOptions::default());
+    kernels.compile_ahead(&names).map_err(|e| e.to_string())
 }
 
 fn load<B: Backend>(backend: &mut B, case: &Case) -> Result<(ModelId, CacheId), BackendError> {
@@ -182,5 +191,52 @@ impl Sizes {
 
     fn at(&self, row: usize, col: usize) -> f64 {
         self.rows[row] * self.cols[col] / self.all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::case::{Bench, Bounds};
+    use crate::ops::random::{Rng, Size};
+
+    /// A case of forty rows with a truth of its own, in which one number is changed.
+    fn errors(change: impl Fn(&mut f32), at: usize, scale_of_row: impl Fn(usize) -> f32) -> Errors {
+        let mut rng = Rng::named("oracle", 1);
+        let mut bench = Bench::new(&mut rng);
+        let x = bench.input(64, Size::Even);
+        let case = bench.finish_rows(x, &[40], Bounds::all(0.0, 0.0));
+        let rows = case.steps[0].input.wanted.len();
+        let row = |r: usize| rng_row(r).into_iter().map(move |x| x * scale_of_row(r)).collect::<Vec<_>>();
+        let truth = vec![(0..rows).flat_map(|r| row(r)).collect::<Vec<f32>>()];
+        let mut found = truth.clone();
+        change(&mut found[0][at]);
+        compare(&case, &found, &truth, |_| true).expect("there are numbers")
+    }
+
+    fn rng_row(row: usize) -> Vec<f32> {
+        Rng::named("row", row as u64).normals(64)
+    }
+
+    #[test]
+    fn what_is_equal_has_no_error() {
+        let found = errors(|_| (), 0, |_| 1.0);
+        assert!((found.nmse, found.worst) == (0.0, 0.0), "{found:?}");
+    }
+
+    #[test]
+    fn a_wrong_number_of_a_small_row_is_found() {
+        let scale = |row: usize| if row == 3 { 1e-9 } else { 1e6 };
+        let found = errors(|x| *x += 1e-9, 3 * 64 + 7, scale);
+        assert!((0.3..3.0).contains(&found.worst), "{found:?}");
+        assert!(found.at.contains("column 7"), "{found:?}");
+    }
+
+    #[test]
+    fn zeros_must_be_exact_and_nan_never_fits() {
+        let zero_row = |row: usize| if row == 2 { 0.0 } else { 1.0 };
+        assert_eq!(errors(|x| *x = 1e-30, 2 * 64, zero_row).worst, f64::INFINITY);
+        let found = errors(|x| *x = f32::NAN, 5, |_| 1.0);
+        assert!(!found.fit(Bound { nmse: 1.0, worst: 1.0 }), "{found:?}");
     }
 }
