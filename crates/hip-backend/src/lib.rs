@@ -1,4 +1,4 @@
-//! An interpreter of Programs on HIP devices.
+#![doc = include_str!("../README.md")]
 
 mod backend;
 pub mod driver;

@@ -22,6 +22,8 @@ const ROWS: usize = 24;
 const COLS: usize = 320;
 /// Columns of the matrix unit's operands: several tiles.
 const DEPTH: usize = 3 * MMA_TILE;
+/// Values from one row of a tile to the next: more than a row, as in the kernels that count.
+const STRIDE: usize = 24;
 
 /// Relative difference that rounding explains.
 const TOLERANCE: f32 = 1e-4;
@@ -124,7 +126,7 @@ impl SelfTest<'_> {
             write(&self.weight, 0, &codes(&b))?;
             let (a, b, c) = (self.x.ptr(), self.weight.ptr(), self.out.ptr());
             let row_sums = c.add(MMA_TILE * MMA_TILE * size_of::<f32>());
-            check.run(self.stream, &MmaCheckCall { a, b, c, row_sums, k: DEPTH, is_bhalf })?;
+            check.run(self.stream, &MmaCheckCall { a, b, c, row_sums, k: DEPTH, stride: STRIDE, is_bhalf })?;
             self.expect("gemm/mma_check", &expected, 0.0)?;
         }
         Ok(())

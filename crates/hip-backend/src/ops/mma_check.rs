@@ -1,4 +1,4 @@
-//! One tile through the matrix unit, for the self-test.
+//! One tile through the matrix unit: the self-test of `rf/mma.h`, whose layouts of lanes differ by target.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -6,20 +6,22 @@ use crate::driver::{DevicePtr, Dims, Function, HipError, Stream};
 use crate::library::{KernelError, Kernels};
 
 /// Rows of the tile's operands, and columns of its result.
-pub(crate) const TILE: usize = 16;
+pub const MMA_TILE: usize = 16;
 
-/// Values between the first of one row in LDS and of the next: more than a row, as in the kernels that count.
-const STRIDE: u32 = 24;
+/// The longest distance between rows of a tile in LDS.
+const MAX_STRIDE: usize = 136;
 
-/// The kernels of `gemm/mma_check`.
-pub(crate) struct MmaCheck {
+/// The kernels of `gemm/mma_check.hip`.
+#[derive(Debug, Clone)]
+pub struct MmaCheck {
     half: Function,
     bhalf: Function,
     lanes: u32,
 }
 
 /// `c[m, n] = Σ_k a[m, k] b[n, k]`.
-pub(crate) struct MmaCheckCall {
+#[derive(Debug, Clone, Copy)]
+pub struct MmaCheckCall {
     /// 16-bit floats `[16, k]`.
     pub a: DevicePtr,
     /// 16-bit floats `[16, k]`.
@@ -30,6 +32,8 @@ pub(crate) struct MmaCheckCall {
     pub row_sums: DevicePtr,
     /// A multiple of 16.
     pub k: usize,
+    /// Values from one row of a tile in LDS to the next: a multiple of 8 from 16 to 136.
+    pub stride: usize,
     /// Whether the floats are bfloat16.
     pub is_bhalf: bool,
 }
@@ -47,6 +51,9 @@ struct MmaCheckArgs {
 
 impl MmaCheck {
     /// Loads the kernels.
+    ///
+    /// # Errors
+    /// Those of [`Kernels::function`].
     pub fn load(kernels: &Kernels) -> Result<Self, KernelError> {
         let named = |name| kernels.function("gemm/mma_check", name);
         let lanes = kernels.device().properties().wave_size;
@@ -54,11 +61,15 @@ impl MmaCheck {
     }
 
     /// Enqueues the product.
+    ///
+    /// # Errors
+    /// Those of [`Stream::launch`].
     pub fn run(&self, stream: &Stream, call: &MmaCheckCall) -> Result<(), HipError> {
-        debug_assert!(call.k > 0 && call.k.is_multiple_of(TILE));
-        let MmaCheckCall { a, b, c, row_sums, k, is_bhalf } = *call;
+        debug_assert!(call.k > 0 && call.k.is_multiple_of(MMA_TILE));
+        debug_assert!((MMA_TILE..=MAX_STRIDE).contains(&call.stride) && call.stride.is_multiple_of(8));
+        let MmaCheckCall { a, b, c, row_sums, k, stride, is_bhalf } = *call;
         let kernel = if is_bhalf { &self.bhalf } else { &self.half };
-        let args = MmaCheckArgs { a, b, c, row_sums, k: k as u32, stride: STRIDE };
+        let args = MmaCheckArgs { a, b, c, row_sums, k: k as u32, stride: stride as u32 };
         // SAFETY: the arguments are the kernels' struct, and the caller's addresses hold the sizes of the call.
         unsafe { stream.launch(kernel, Dims::line(1, self.lanes), &args) }
     }

@@ -27,7 +27,7 @@ pub use kv::{
     independent_runs,
 };
 pub use matvec::{ActivationForm, Activations, ExpertCall, MAX_COLUMNS, MAX_PARTS, Matvec, MatvecCall, MatvecPart};
-pub(crate) use mma_check::{MmaCheck, MmaCheckCall, TILE as MMA_TILE};
+pub use mma_check::{MMA_TILE, MmaCheck, MmaCheckCall};
 pub use norm::{Norm, NormCall};
 pub use route::{Route, RouteCall};
 pub use sample::{Sample, SampleBatch, SampleCall, SampleEdit, SampleResult, SampleRow, SampleStatus};

@@ -1,45 +1,30 @@
 //! Tiles on the matrix unit: `rf/mma.h`, whose layouts of lanes differ by target.
 
-use bytemuck::{Pod, Zeroable};
 use half::{bf16, f16};
-use rocmforge_hip_backend::driver::{DevicePtr, Dims};
+use rocmforge_hip_backend::ops::{MmaCheck, MmaCheckCall};
 
 use crate::rig::{Noise, Rig, on_each_device};
 
-/// The kernels' arguments, field for field.
-#[repr(C)]
-#[derive(Clone, Copy, Pod, Zeroable)]
-struct Args {
-    a: DevicePtr,
-    b: DevicePtr,
-    c: DevicePtr,
-    row_sums: DevicePtr,
-    k: u32,
-    stride: u32,
-}
-
 /// `a` and `b` `[16, k]` of small integers, whose products and sums every unit has exactly.
-fn check(rig: &Rig, kernel: &str, code: fn(f32) -> u16, [a, b]: [&[f32]; 2], stride: u32) {
+fn check(rig: &Rig, is_bhalf: bool, code: fn(f32) -> u16, [a, b]: [&[f32]; 2], stride: usize) {
     let k = a.len() / 16;
     let codes = |x: &[f32]| rig.buffer(&x.iter().map(|&x| code(x)).collect::<Vec<_>>());
     let (a_there, b_there) = (codes(a), codes(b));
     let (c, row_sums) = (rig.room::<f32>(256), rig.room::<f32>(16));
-    let function = rig.kernels.function("gemm/mma_check", kernel).expect("the kernel loads");
-    let args = Args { a: a_there.ptr(), b: b_there.ptr(), c: c.ptr(), row_sums: row_sums.ptr(), k: k as u32, stride };
-    let threads = rig.kernels.device().properties().wave_size;
-    // SAFETY: the arguments are the kernel's struct, and the buffers have the sizes that it says.
-    unsafe { rig.stream.launch(&function, Dims::line(1, threads), &args) }.expect("the kernel starts");
+    let call =
+        MmaCheckCall { a: a_there.ptr(), b: b_there.ptr(), c: c.ptr(), row_sums: row_sums.ptr(), k, stride, is_bhalf };
+    MmaCheck::load(&rig.kernels).expect("the kernels load").run(&rig.stream, &call).expect("the kernel starts");
     let (found, sums) = (rig.read::<f32>(&c), rig.read::<f32>(&row_sums));
     for m in 0..16 {
         let expected: Vec<f32> = (0..16).map(|n| (0..k).map(|i| a[m * k + i] * b[n * k + i]).sum()).collect();
-        assert_eq!(found[m * 16..][..16], expected, "{kernel}, k {k}, stride {stride}, row {m}");
-        assert_eq!(sums[m], expected.iter().sum::<f32>(), "{kernel}: the lanes of row {m} are others");
+        assert_eq!(found[m * 16..][..16], expected, "bfloat16: {is_bhalf}, k {k}, stride {stride}, row {m}");
+        assert_eq!(sums[m], expected.iter().sum::<f32>(), "bfloat16: {is_bhalf}: the lanes of row {m} are others");
     }
 }
 
-fn both(rig: &Rig, a: &[f32], b: &[f32], stride: u32) {
-    check(rig, "mma_half", |x| f16::from_f32(x).to_bits(), [a, b], stride);
-    check(rig, "mma_bhalf", |x| bf16::from_f32(x).to_bits(), [a, b], stride);
+fn both(rig: &Rig, a: &[f32], b: &[f32], stride: usize) {
+    check(rig, false, |x| f16::from_f32(x).to_bits(), [a, b], stride);
+    check(rig, true, |x| bf16::from_f32(x).to_bits(), [a, b], stride);
 }
 
 #[test]
