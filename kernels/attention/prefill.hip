@@ -46,12 +46,12 @@ RF_INLINE void prefill_rows(const PrefillArgs& a, PrefillLds<Shape>& lds) {
 
     // rows, queries to LDS
     place_rows<Shape>(a, work, lds);
-    find_rows<Shape>(a, work, first, lds);
     barrier();
+    find_rows<Shape>(a, first, lds);
     measure_queries<Shape>(a, factor, lds);
     barrier();
     Wave wave;
-    wave.begin(lds, capped);
+    wave.begin();
     if constexpr (Shape::HOLDS_Q) {
         hold_queries<0>(wave, a, factor, lds);
     } else {
@@ -62,40 +62,41 @@ RF_INLINE void prefill_rows(const PrefillArgs& a, PrefillLds<Shape>& lds) {
     StageKeys<RF_KV, Shape> next_keys;
     StageValues<RF_KV, Shape> values;
     next_keys.fetch(k, lds.key_row[first % 2], lds.keys());
-    next_keys.finish(lds.keys());
+    next_keys.finish(k, lds.key_row[first % 2], lds.keys());
     async_wait<0>();
     barrier();
 
     for (u32 tile = first; tile < end; ++tile) {
         const bool more = tile + 1 < end;
-        if (more) find_rows<Shape>(a, work, tile + 1, lds);
+        if (more) find_rows<Shape>(a, tile + 1, lds);
         values.fetch(v, lds.key_row[tile % 2], lds.values());
 
         // scores, softmax
         FragC score[Wave::TILES][Wave::KEY_TILES];
         wave.add_scores(score, lds.queries(), lds.keys());
-        values.finish(lds.values());
+        values.finish(v, lds.key_row[tile % 2], lds.values());
         if (capped) wave.cap(score, lds, a.softcap);
         if (tile * Shape::KEYS < work.low || (tile + 1) * Shape::KEYS > work.high) wave.hide(score, lds, tile * Shape::KEYS);
-        wave.soften(score);
+        Weights weights[Wave::TILES][Wave::KEY_TILES];
+        wave.soften(score, weights, lds, capped);
         async_wait<0>();
         barrier();
 
         // values
         if (more) next_keys.fetch(k, lds.key_row[(tile + 1) % 2], lds.keys());
-        wave.add_values(score, lds.values(), lds.weights());
-        if (more) next_keys.finish(lds.keys());
+        wave.add_values(weights, lds.values(), lds.weights());
+        if (more) next_keys.finish(k, lds.key_row[(tile + 1) % 2], lds.keys());
         async_wait<0>();
         barrier();
     }
-    wave.store(a, work, lds);
+    wave.store(a, lds);
 }
 
-RF_KERNEL(Shape::THREADS) void prefill(PrefillArgs a) {
+RF_KERNEL_RESIDENT(Shape::THREADS, Shape::RESIDENT) void prefill(PrefillArgs a) {
 #if RF_NVIDIA
     // ops/prefill.rs has the same sum.
     static_assert(sizeof(PrefillLds<Shape>) == 2 * (Shape::KEYS * (RF_DIM + RF_VALUE + 16) + 128 * (RF_DIM + 8)) +
-                                                   8 * Shape::KEYS + 16 * 128, "what a launch asks for");
+                                                   8 * Shape::KEYS + 16 * 128 + 16, "what a launch asks for");
     RF_DYNAMIC_LDS(PrefillLds<Shape>, lds);  // more than a static array may have
     prefill_rows(a, *lds);
 #else

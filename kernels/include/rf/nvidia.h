@@ -100,7 +100,11 @@ RF_INLINE float sin_(float x) { return sinf(x); }
 RF_INLINE float cos_(float x) { return cosf(x); }
 RF_INLINE float sqrt_(float x) { return sqrtf(x); }
 RF_INLINE float rsqrt_(float x) { return 1.0f / sqrtf(x); }
-RF_INLINE float rcp_fast(float x) { return __frcp_rn(x); }
+RF_INLINE float rcp_fast(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 RF_INLINE float exp2_fast(float x) {
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -35,10 +35,11 @@ impl Shape {
     fn of(device: &Properties, kv_type: KvType, (key, value): (u32, u32)) -> Self {
         let is_wide = key.max(value) > 128;
         if device.arch.starts_with("sm_") {
-            let keys = if kv_type == KvType::F32 { 32 } else { 64 };
-            let threads = if kv_type == KvType::F16 && !is_wide { 128 } else { 256 };
+            let is_half = kv_type == KvType::F16;
+            let keys = if kv_type == KvType::F32 || (is_wide && !is_half) { 32 } else { 64 };
+            let threads = if is_half && !is_wide { 128 } else { 256 };
             let halves = keys * (key + value + 16) + 128 * (key + 8);
-            return Self { rows: 128, threads, lds: 2 * halves + 8 * keys + 16 * 128 };
+            return Self { rows: 128, threads, lds: 2 * halves + 8 * keys + 16 * 128 + 16 };
         }
         match device.wave_size == 32 && is_wide {
             true => Self { rows: 64, threads: 128, lds: 0 },

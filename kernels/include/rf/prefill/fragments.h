@@ -123,34 +123,40 @@ struct Larger {
 };
 
 // ---- weights: accumulators of the first product as an input of the second ----------------------------------------------
+// A tile of weights as halves, two neighbouring accumulators in each.
+struct Weights { u32 r[FragC::COUNT / 2]; };
+
+RF_INLINE void pack_weights(Weights& w, const FragC& p) {
+    RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT / 2; ++i) w.r[i] = pack_half2(p.v[2 * i], p.v[2 * i + 1]);
+}
+
 constexpr int WEIGHT_STRIDE = 24;
-// Halves of LDS that a wave needs for it.
+// Halves of LDS that a wave needs to make fragments of them.
 constexpr int WEIGHT_HALVES = RF_HAS_MMA ? 0 : 16 * WEIGHT_STRIDE;
 
-#if RF_NVIDIA
-RF_INLINE void make_weights(WeightFrag& w, const FragC& p, half*) {
-    RF_UNROLL for (int i = 0; i < 4; ++i) w.r[i] = pack_half2(p.v[2 * i], p.v[2 * i + 1]);
-}
-#elif RF_HAS_MMA && defined(__GFX11__)
+#if RF_HAS_MMA && RF_AMD && defined(__GFX11__)
 // A lane has the even keys or the odd ones, its partner 16 lanes away the others; both want all.
-RF_INLINE void make_weights(WeightFrag& w, const FragC& p, half*) {
+RF_INLINE void make_weights(WeightFrag& w, const Weights& p, half*) {
     const bool odd = lane() / 16 != 0;
     const u32 low = odd ? 0x05040100u : 0x01000504u, high = odd ? 0x07060302u : 0x03020706u;
     RF_UNROLL for (int i = 0; i < 4; ++i) {
-        const u32 mine = pack_half2(p.v[2 * i], p.v[2 * i + 1]), other = shfl_xor_const<16>(mine);
+        const u32 mine = p.r[i], other = shfl_xor_const<16>(mine);
         // The second argument's bytes count as 0 to 3.
         const u32 pair[2] = {__builtin_amdgcn_perm(mine, other, low), __builtin_amdgcn_perm(mine, other, high)};
         __builtin_memcpy(w.v + 4 * i, pair, sizeof(pair));
     }
 }
 #elif RF_HAS_MMA
-RF_INLINE void make_weights(WeightFrag& w, const FragC& p, half*) {
-    RF_UNROLL for (int i = 0; i < FragC::COUNT; ++i) w.v[i] = to_half(p.v[i]);
+RF_INLINE void make_weights(WeightFrag& w, const Weights& p, half*) {
+    static_assert(sizeof(WeightFrag) == sizeof(Weights), "the same lanes have the same numbers in the same order");
+    w = *reinterpret_cast<const WeightFrag*>(&p);
 }
 #else
-RF_INLINE void make_weights(WeightFrag& w, const FragC& p, half* lds) {
+RF_INLINE void make_weights(WeightFrag& w, const Weights& p, half* lds) {
     wave_barrier();
-    RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) lds[query_of(i) * WEIGHT_STRIDE + key_of(i)] = to_half(p.v[i]);
+    RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
+        lds[query_of(i) * WEIGHT_STRIDE + key_of(i)] = {static_cast<u16>(p.r[i / 2] >> i % 2 * 16)};
+    }
     wave_barrier();
     load_query(w, lds, WEIGHT_STRIDE);
 }

@@ -2,7 +2,8 @@
 //
 // Rows of keys and values are gathered through the block table: key_row names the row of each token of a tile. Loading
 // has two halves: fetch() begins, finish() ends with the tile in LDS, so that products run in between. Where the
-// hardware copies to LDS by itself and nothing is to be converted, fetch() does both.
+// hardware copies to LDS by itself and nothing is to be converted, fetch() does both; where registers do not hold what
+// is on its way (long rows of f32), finish() does.
 #pragma once
 
 #include "rf/prefill/args.h"
@@ -22,7 +23,7 @@ template <class Kv, int DIM_, int VALUE_> struct PrefillShape {
     static constexpr bool WIDE = DIM > 128 || VALUE > 128, LARGE = sizeof(typename Kv::Elem) > 2;
 #if RF_NVIDIA
     static constexpr int ROWS = 128, TILES = IS_HALF<Kv> && !WIDE ? 2 : 1;
-    static constexpr int KEYS = LARGE ? 32 : 64;
+    static constexpr int KEYS = LARGE || (WIDE && !IS_HALF<Kv>) ? 32 : 64;
     static constexpr bool HOLDS_Q = false;
 #else
     static constexpr int ROWS = WAVE == 32 && WIDE ? 64 : 128, TILES = WAVE / 32;
@@ -30,6 +31,9 @@ template <class Kv, int DIM_, int VALUE_> struct PrefillShape {
     static constexpr bool HOLDS_Q = RF_HAS_MMA && (WAVE == 64 || !WIDE);
 #endif
     static constexpr int WAVES = ROWS / (16 * TILES), THREADS = WAVES * WAVE;
+    static constexpr bool AHEAD = RF_NVIDIA || !(WIDE && LARGE);
+    // Workgroups at a time that registers are to allow.
+    static constexpr int RESIDENT = RF_NVIDIA && TILES == 2 ? (DIM <= 64 ? 3 : 1) : WAVE == 64 && !WIDE ? 2 : 1;
     static constexpr int KEY_STRIDE = DIM + 8, VALUE_STRIDE = KEYS_DOWN ? KEYS + 8 : VALUE + 8;
     static constexpr int KEY_HALVES = KEYS * KEY_STRIDE, VALUE_HALVES = (KEYS_DOWN ? VALUE : KEYS) * VALUE_STRIDE;
     // Columns of Q that are in LDS together; if waves hold Q in registers, as many as the place of K and V takes.
@@ -41,12 +45,16 @@ template <class Kv, int DIM_, int VALUE_> struct PrefillShape {
     static_assert(QUERY_COLUMNS > 0, "there is room for some columns of Q");
 };
 
+// What finding rows takes; in LDS, for a few lanes need it for a moment, and registers are dear.
+struct PrefillTokens { u32 seq, kv_head, begin, last; };
+
 template <class Shape> struct alignas(16) PrefillLds {
     half tiles[Shape::KEY_HALVES + Shape::VALUE_HALVES + Shape::QUERY_HALVES + Shape::WEIGHTS];
     u32 key_row[2][Shape::KEYS];
-    u32 place[Shape::ROWS];   // row * heads + head of a row; NONE: it repeats another
+    u32 place[Shape::ROWS];   // row * heads + head of a row; NONE: there is no such row
     float unit[Shape::ROWS];  // what a row of Q was divided by
     Seen seen[Shape::ROWS];
+    PrefillTokens tokens;
 
     RF_INLINE half* keys() { return tiles; }
     RF_INLINE half* values() { return tiles + Shape::KEY_HALVES; }
@@ -57,24 +65,22 @@ template <class Shape> struct alignas(16) PrefillLds {
 };
 
 // ---- queries --------------------------------------------------------------------------------------------------------
-// Row of a workgroup: its place in q and out, and what it sees. Rows beyond the last repeat it.
+// The places of rows in q and out, and what each sees. Rows that are none are of zeros, and see everything.
 template <class Shape> RF_INLINE void place_rows(const PrefillArgs& a, const PrefillWork& work, PrefillLds<Shape>& lds) {
     for (u32 i = thread_id(); i < Shape::ROWS; i += Shape::THREADS) {
-        const u32 query = min_(i / a.together, work.queries - 1), head = min_(i % a.together, work.heads - 1);
-        const u32 row = work.first + query;
-        lds.place[i] = row * a.heads + work.first_head + head;
-        lds.seen[i] = seen_by(a, row, work.seq);
+        const u32 query = i / a.together, head = i % a.together, row = work.first + query;
+        const bool live = query < work.queries && head < work.heads;
+        lds.place[i] = live ? row * a.heads + work.first_head + head : NONE;
+        lds.seen[i] = live ? seen_by(a, row, work.seq) : Seen{0, NONE};
     }
-}
-template <class Shape> RF_INLINE bool is_live(const PrefillArgs& a, const PrefillWork& work, u32 row) {
-    return row / a.together < work.queries && row % a.together < work.heads;
+    if (thread_id() == 0) lds.tokens = {work.seq, work.kv_head, work.begin, work.end - 1};
 }
 
 // Lanes that share a row of Q.
 constexpr u32 QUERY_LANES = 16;
 
 RF_INLINE f32x4 load_query4(const PrefillArgs& a, u32 place, u32 col, float factor) {
-    if (col >= a.head_dim) return {0, 0, 0, 0};
+    if (place == NONE || col >= a.head_dim) return {0, 0, 0, 0};
     return times(load_f32x4(a.q + static_cast<u64>(place) * a.head_dim + col), factor);
 }
 
@@ -108,12 +114,12 @@ RF_INLINE void stage_queries(const PrefillArgs& a, float factor, u32 first, Pref
 // ---- keys and values ------------------------------------------------------------------------------------------------
 // Rows of the tokens of a tile. Tokens that no query sees have the row of one that is seen: what lies in other rows may
 // be anything.
-template <class Shape>
-RF_INLINE void find_rows(const PrefillArgs& a, const PrefillWork& work, u32 tile, PrefillLds<Shape>& lds) {
+template <class Shape> RF_INLINE void find_rows(const PrefillArgs& a, u32 tile, PrefillLds<Shape>& lds) {
     if (thread_id() >= Shape::KEYS) return;
-    const u32 token = clamp_(tile * Shape::KEYS + thread_id(), work.begin, work.end - 1);
-    const u32* table = a.block_tables + static_cast<u64>(work.seq) * a.table_stride;
-    lds.key_row[tile % 2][thread_id()] = row_of_token(table, token, a.block_size, a.kv_heads, work.kv_head);
+    const PrefillTokens& tokens = lds.tokens;
+    const u32 token = clamp_(tile * Shape::KEYS + thread_id(), tokens.begin, tokens.last);
+    const u32* table = a.block_tables + static_cast<u64>(tokens.seq) * a.table_stride;
+    lds.key_row[tile % 2][thread_id()] = row_of_token(table, token, a.block_size, a.kv_heads, tokens.kv_head);
 }
 
 // Rows of one plane of the cache, `width` of `stride` numbers of a row.
@@ -129,53 +135,57 @@ template <class Kv> struct Held {
     typename Kv::Raw8 raw;
     half scale;
 
+    // Zeros beyond the row's width.
     RF_INLINE void fetch(const PlaneRows& from, u32 row, u32 col) {
-        raw = Kv::load8(static_cast<const typename Kv::Elem*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
-        if (Kv::SCALED) scale = from.scales[static_cast<u64>(row) * (from.stride / 32) + col / 32];
-    }
-    RF_INLINE void clear() {
         raw = {};
         scale = {0};
+        if (col >= from.width) return;
+        raw = Kv::load8(static_cast<const typename Kv::Elem*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
+        if (Kv::SCALED) scale = from.scales[static_cast<u64>(row) * (from.stride / 32) + col / 32];
     }
     RF_INLINE u32x4 halves() const { return Kv::halves(raw, Kv::SCALED ? to_f32(scale) : 1.0f); }
 };
 
-// A tile [key][column].
+// A tile [key][column]. A power of two of lanes shares a row, so that a lane has the same columns of all its rows.
 template <class Kv, class Shape, int WIDTH> struct StageRows {
-    static constexpr u32 THREADS = Shape::THREADS, ACROSS = WIDTH / 8, COUNT = Shape::KEYS * ACROSS;
+    static constexpr u32 THREADS = Shape::THREADS, ACROSS = WIDTH <= 64 ? 8 : WIDTH <= 128 ? 16 : 32;
+    static constexpr u32 COUNT = Shape::KEYS * ACROSS;
     static constexpr int PER = (COUNT + THREADS - 1) / THREADS, STRIDE = WIDTH + 8;
     static constexpr bool COPIES = IS_HALF<Kv> && !KEYS_DOWN;
-    Held<Kv> held[COPIES ? 1 : PER];
+    Held<Kv> held[COPIES || !Shape::AHEAD ? 1 : PER];
 
-    RF_INLINE static u32 vector(int i) { return i * THREADS + thread_id(); }
-    RF_INLINE static bool mine(int i) { return COUNT % THREADS == 0 || vector(i) < COUNT; }
-    RF_INLINE static half* place(half* tile, int i) {
-        return tile + vector(i) / ACROSS * STRIDE + vector(i) % ACROSS * 8;
+    RF_INLINE static u32 key(int i) { return i * (THREADS / ACROSS) + thread_id() / ACROSS; }
+    RF_INLINE static u32 column() { return thread_id() % ACROSS * 8; }
+    RF_INLINE static bool mine(int i) {
+        return (COUNT % THREADS == 0 || key(i) < Shape::KEYS) && (ACROSS * 8 == WIDTH || column() < WIDTH);
+    }
+    RF_INLINE static half* place(half* tile, int i) { return tile + key(i) * STRIDE + column(); }
+    RF_INLINE static void copy(const PlaneRows& from, const u32* key_row, int i, half* tile) {
+        const u32 row = key_row[key(i)], col = column();
+        if (col < from.width) {
+            async_copy16(place(tile, i), static_cast<const half*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
+        } else {
+            store16(place(tile, i), {0, 0, 0, 0});
+        }
     }
     RF_INLINE void fetch(const PlaneRows& from, const u32* key_row, half* tile) {
-        RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
+        RF_UNROLL_TILES for (int i = 0; i < (Shape::AHEAD ? PER : 0); ++i) {
             if (!mine(i)) continue;
-            const u32 row = key_row[vector(i) / ACROSS], col = vector(i) % ACROSS * 8;
             if constexpr (COPIES) {
-                const half* numbers = static_cast<const half*>(from.numbers) + static_cast<u64>(row) * from.stride + col;
-                if (col < from.width) {
-                    async_copy16(place(tile, i), numbers);
-                } else {
-                    store16(place(tile, i), {0, 0, 0, 0});
-                }
-            } else if (col < from.width) {
-                held[i].fetch(from, row, col);
+                copy(from, key_row, i, tile);
             } else {
-                held[i].clear();
+                held[i].fetch(from, key_row[key(i)], column());
             }
         }
         async_commit();
     }
-    RF_INLINE void finish(half* tile) {
-        if constexpr (!COPIES) {
-            RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
-                if (mine(i)) store16(place(tile, i), held[i].halves());
-            }
+    RF_INLINE void finish(const PlaneRows& from, const u32* key_row, half* tile) {
+        RF_UNROLL_TILES for (int i = 0; i < (COPIES ? 0 : PER); ++i) {
+            if (!mine(i)) continue;
+            Held<Kv>& numbers = held[Shape::AHEAD ? i : 0];
+            if constexpr (!Shape::AHEAD) numbers.fetch(from, key_row[key(i)], column());
+            store16(place(tile, i), numbers.halves());
+            if constexpr (!Shape::AHEAD) order_memory();
         }
     }
 };
@@ -185,7 +195,7 @@ template <class Kv, class Shape, int WIDTH> struct StageRows {
 template <class Kv, class Shape, int WIDTH> struct StageColumns {
     static constexpr u32 THREADS = Shape::THREADS, GROUPS = WIDTH / 8, COUNT = Shape::KEYS / 4 * GROUPS;
     static constexpr int PER = (COUNT + THREADS - 1) / THREADS, STRIDE = Shape::KEYS + 8;
-    Held<Kv> held[PER][4];
+    Held<Kv> held[Shape::AHEAD ? PER : 1][4];
 
     RF_INLINE static u32 block(int i) { return i * THREADS + thread_id(); }
     RF_INLINE static bool mine(int i) { return COUNT % THREADS == 0 || block(i) < COUNT; }
@@ -197,28 +207,25 @@ template <class Kv, class Shape, int WIDTH> struct StageColumns {
     RF_INLINE static u32 first_key(int i) {
         return PAIRS ? (block(i) / 8 % 2 + block(i) / (2 * GROUPS) * 2) * 4 : block(i) / GROUPS * 4;
     }
+    RF_INLINE void fetch_block(const PlaneRows& from, const u32* key_row, int i, Held<Kv> (&keys)[4]) {
+        RF_UNROLL_TILES for (int k = 0; k < 4; ++k) keys[k].fetch(from, key_row[first_key(i) + k], group(i) * 8);
+    }
     RF_INLINE void fetch(const PlaneRows& from, const u32* key_row, half*) {
-        RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
-            if (!mine(i)) continue;
-            const u32 col = group(i) * 8;
-            RF_UNROLL_TILES for (int k = 0; k < 4; ++k) {
-                if (col < from.width) {
-                    held[i][k].fetch(from, key_row[first_key(i) + k], col);
-                } else {
-                    held[i][k].clear();
-                }
-            }
+        RF_UNROLL_TILES for (int i = 0; i < (Shape::AHEAD ? PER : 0); ++i) {
+            if (mine(i)) fetch_block(from, key_row, i, held[i]);
         }
     }
     RF_INLINE static void store_pair(half* tile, u32 a, u32 b, u32 c, u32 d) {
         store8(tile, {(a & 0xffffu) | b << 16, (c & 0xffffu) | d << 16});
         store8(tile + GROUPS * STRIDE, {a >> 16 | (b & 0xffff0000u), c >> 16 | (d & 0xffff0000u)});
     }
-    RF_INLINE void finish(half* tile) {
+    RF_INLINE void finish(const PlaneRows& from, const u32* key_row, half* tile) {
         RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
             if (!mine(i)) continue;
+            Held<Kv> (&keys)[4] = held[Shape::AHEAD ? i : 0];
+            if constexpr (!Shape::AHEAD) fetch_block(from, key_row, i, keys);
             u32x4 x[4];
-            RF_UNROLL_TILES for (int k = 0; k < 4; ++k) x[k] = held[i][k].halves();
+            RF_UNROLL_TILES for (int k = 0; k < 4; ++k) x[k] = keys[k].halves();
             half* to = tile + group(i) * STRIDE + first_key(i);
             store_pair(to, x[0].x, x[1].x, x[2].x, x[3].x);
             store_pair(to + 2 * GROUPS * STRIDE, x[0].y, x[1].y, x[2].y, x[3].y);

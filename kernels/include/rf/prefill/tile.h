@@ -31,21 +31,24 @@ template <class Shape> struct PrefillWave {
 
     FragC out[TILES][COLUMN_TILES];
     float largest[TILES][LANE_QUERIES];
-    float sum[TILES][LANE_QUERIES];   // of this lane's keys
-    float unit[TILES][LANE_QUERIES];  // of scores, as powers of two: weight = 2^(score * unit)
+    float sum[TILES][LANE_QUERIES];  // of this lane's keys
     QueryFrag held[TILES][HELD_STEPS];
 
     RF_INLINE static u32 first_row() { return wave_in_block() * (16 * TILES); }
     // Row of the workgroup.
     RF_INLINE static u32 row_of(int t, int slot) { return first_row() + t * 16 + query_of(first_of(slot)); }
 
-    RF_INLINE void begin(const PrefillLds<Shape>& lds, bool capped) {
+    // Of scores, as powers of two: a weight is 2^(score * unit).
+    RF_INLINE static float unit_of(const PrefillLds<Shape>& lds, bool capped, int t, int slot) {
+        return capped ? 1.0f : lds.unit[row_of(t, slot)];
+    }
+
+    RF_INLINE void begin() {
         RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
             RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) out[t][n].zero();
             RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) {
                 largest[t][s] = NOTHING;
                 sum[t][s] = 0.0f;
-                unit[t][s] = capped ? 1.0f : lds.unit[row_of(t, s)];
             }
         }
     }
@@ -113,11 +116,12 @@ template <class Shape> struct PrefillWave {
     }
 
     // Turns scores into weights; what was added up so far is brought to the new largest score.
-    RF_INLINE void soften(FragC (&score)[TILES][KEY_TILES]) {
+    RF_INLINE void soften(FragC (&score)[TILES][KEY_TILES], Weights (&weights)[TILES][KEY_TILES], const PrefillLds<Shape>& lds,
+                          bool capped) {
         float factor[TILES][LANE_QUERIES];
         bool grew = false;
         RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
-            float most[LANE_QUERIES];
+            float most[LANE_QUERIES], unit[LANE_QUERIES];
             RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) most[s] = largest[t][s];
             RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
                 RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
@@ -125,19 +129,21 @@ template <class Shape> struct PrefillWave {
                 }
             }
             RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) {
+                unit[s] = unit_of(lds, capped, t, s);
                 most[s] = fold_keys<Larger>(most[s]);
-                factor[t][s] = exp2_fast((largest[t][s] - most[s]) * unit[t][s]);
+                factor[t][s] = exp2_fast((largest[t][s] - most[s]) * unit[s]);
                 grew |= most[s] > largest[t][s];
                 largest[t][s] = most[s];
                 sum[t][s] *= factor[t][s];
-                most[s] = fma_(most[s], -unit[t][s], BIAS);
+                most[s] = fma_(most[s], -unit[s], BIAS);
             }
             RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
                 RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
-                    const float weight = exp2_fast(fma_(score[t][j].v[i], unit[t][slot_of(i)], most[slot_of(i)]));
+                    const float weight = exp2_fast(fma_(score[t][j].v[i], unit[slot_of(i)], most[slot_of(i)]));
                     sum[t][slot_of(i)] += weight;
                     score[t][j].v[i] = weight;
                 }
+                pack_weights(weights[t][j], score[t][j]);
             }
         }
         if (ballot(grew) == 0) return;
@@ -148,10 +154,10 @@ template <class Shape> struct PrefillWave {
         }
     }
 
-    RF_INLINE void add_values(const FragC (&weight)[TILES][KEY_TILES], const half* values, half* lds) {
+    RF_INLINE void add_values(const Weights (&weights)[TILES][KEY_TILES], const half* values, half* lds) {
         RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
             WeightFrag w[TILES];
-            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) make_weights(w[t], weight[t][j], lds);
+            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) make_weights(w[t], weights[t][j], lds);
             RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) {
                 ValueFrag v;
                 load_value(v, KEYS_DOWN ? values + n * 16 * Shape::VALUE_STRIDE + j * 16
@@ -168,20 +174,21 @@ template <class Shape> struct PrefillWave {
     }
 
     // What sums of values are multiplied by: 1 / (sum of weights, the sink's included).
-    RF_INLINE float share(const PrefillArgs& a, int t, int slot, u32 head) const {
+    RF_INLINE float share(const PrefillArgs& a, const PrefillLds<Shape>& lds, int t, int slot, u32 head) const {
         const float total = fold_keys<Sum>(sum[t][slot]);
         if (a.sinks == nullptr) return 1.0f / total;
-        const float sink = a.sinks[head] * LOG2E, top = largest[t][slot] * unit[t][slot], most = larger(top, sink);
+        const float sink = a.sinks[head] * LOG2E, top = largest[t][slot] * unit_of(lds, a.softcap != 0.0f, t, slot);
+        const float most = larger(top, sink);
         const float w = exp2_fast(top - most);
         return w / fma_(total, w, exp2_fast(sink - most + BIAS));
     }
 
-    RF_INLINE void store(const PrefillArgs& a, const PrefillWork& work, const PrefillLds<Shape>& lds) {
+    RF_INLINE void store(const PrefillArgs& a, const PrefillLds<Shape>& lds) {
         RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
             RF_UNROLL_TILES for (int s = 0; s < LANE_QUERIES; ++s) {
-                const u32 row = row_of(t, s), place = lds.place[row];
-                const float factor = share(a, t, s, place % a.heads);
-                if (is_live<Shape>(a, work, row)) store_row(a, t, s, factor, a.out + static_cast<u64>(place) * a.value_dim);
+                const u32 place = lds.place[row_of(t, s)];
+                const float factor = share(a, lds, t, s, place == NONE ? 0 : place % a.heads);
+                if (place != NONE) store_row(a, t, s, factor, a.out + static_cast<u64>(place) * a.value_dim);
             }
         }
     }
