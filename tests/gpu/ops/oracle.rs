@@ -207,8 +207,11 @@ mod tests {
         let x = bench.input(64, Size::Even);
         let case = bench.finish_rows(x, &[40], Bounds::all(0.0, 0.0));
         let rows = case.steps[0].input.wanted.len();
-        let row = |r: usize| rng_row(r).into_iter().map(move |x| x * scale_of_row(r)).collect::<Vec<_>>();
-        let truth = vec![(0..rows).flat_map(|r| row(r)).collect::<Vec<f32>>()];
+        let row = |r: usize| {
+            let factor = scale_of_row(r);
+            rng_row(r).into_iter().map(move |x| x * factor)
+        };
+        let truth = vec![(0..rows).flat_map(row).collect::<Vec<f32>>()];
         let mut found = truth.clone();
         change(&mut found[0][at]);
         compare(&case, &found, &truth, |_| true).expect("there are numbers")
