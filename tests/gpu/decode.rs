@@ -34,7 +34,7 @@ pub struct Length {
 
 /// How much is decoded.
 struct Extent {
-    /// Tokens of the longest prompt.
+    /// Tokens that are taken of a prompt.
     prompt: usize,
     /// Sequences that share kernels for few rows.
     few: usize,
@@ -44,7 +44,7 @@ struct Extent {
 
 pub fn run(data: &Path, length: &Length, report: &mut Report) {
     let full = Extent { prompt: LONGEST, few: FEW, steps: length.steps.min(CONTEXT - LONGEST), many_rows_steps: 16 };
-    let short = Extent { prompt: 31, few: 3, steps: 6, many_rows_steps: 3 };
+    let short = Extent { prompt: 3, few: 2, steps: 5, many_rows_steps: 2 };
     let (extent, files) = if length.quick { (short, &Weights::ALL[2..]) } else { (full, &Weights::ALL[..]) };
     for &weights in files {
         if let Err(error) = check(data, weights, &extent, report) {
@@ -57,9 +57,10 @@ fn check(data: &Path, weights: Weights, extent: &Extent, report: &mut Report) ->
     let name = format!("decode {}", weights.name());
     let (file, steps) = (weights.file(data)?, extent.steps);
     let mut prompts: Vec<_> = bundled::cases(data)?.into_iter().map(|case| case.prompt).collect();
-    prompts.retain(|prompt| prompt.len() <= extent.prompt);
+    prompts.retain(|prompt| prompt.len() <= LONGEST);
+    prompts.iter_mut().for_each(|prompt| prompt.truncate(extent.prompt));
     if prompts.len() <= FEW {
-        return Err(format!("expect.json has {} prompts of up to {} tokens", prompts.len(), extent.prompt));
+        return Err(format!("expect.json has {} prompts of up to {LONGEST} tokens", prompts.len()));
     }
     let few = &prompts[..extent.few];
     let plain = Company::Alone.answers(&file, few, steps, false)?;

@@ -20,7 +20,7 @@ fn allowed(weights: Weights) -> (usize, Option<f64>) {
 }
 
 pub fn run(data: &Path, quick: bool, report: &mut Report) {
-    let longest = if quick { 33 } else { usize::MAX };
+    let longest = if quick { 30 } else { usize::MAX };
     let cases = bundled::cases(data).map(|mut cases| {
         cases.retain(|case| case.prompt.len() + case.greedy_ids.len() <= longest);
         cases

@@ -16,14 +16,30 @@ const CASES: [(&str, Precision, KvType, bool, f64); 4] = [
     ("fast, by token", Precision::Fast, KvType::F16, true, 1e-3),
 ];
 
-pub fn run(data: &Path, name: &str, report: &mut Report) {
+#[derive(clap::Args)]
+pub struct Which {
+    /// Only models whose names contain one of these
+    names: Vec<String>,
+    /// Only models of exactly these names
+    #[arg(long)]
+    exact: bool,
+}
+
+impl Which {
+    fn has(&self, model: &str) -> bool {
+        let fits = |name: &String| if self.exact { model == name } else { model.contains(name.as_str()) };
+        self.names.is_empty() || self.names.iter().any(fits)
+    }
+}
+
+pub fn run(data: &Path, which: &Which, report: &mut Report) {
     let folder = data.join("golden");
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     let mut models: Vec<_> = entries.flatten().map(|e| e.path()).filter(|p| p.join("model.gguf").exists()).collect();
     models.sort();
     for model in models {
         let of = model.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !of.contains(name) {
+        if !which.has(&of) {
             continue;
         }
         for (case, precision, kv_type, by_token, bound) in CASES {

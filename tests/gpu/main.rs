@@ -37,11 +37,7 @@ enum What {
     /// Whether there is a device that computes correctly, and what it is
     Device,
     /// Tiny models against the logits of another implementation
-    Golden {
-        /// Only models whose name contains this
-        #[arg(default_value = "")]
-        name: String,
-    },
+    Golden(golden::Which),
     /// The bundled model's texts against those of another implementation
     Demo {
         /// Only short prompts
@@ -77,7 +73,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     match args.what {
         What::Device => return device::run(),
-        What::Golden { name } => golden::run(&args.data, &name, &mut report),
+        What::Golden(which) => golden::run(&args.data, &which, &mut report),
         What::Demo { quick } => demo::run(&args.data, quick, &mut report),
         What::Decode(length) => decode::run(&args.data, &length, &mut report),
         What::Memory { quick } => memory::run(&args.data, quick, &mut report),

@@ -3,5 +3,6 @@
 mod demo;
 mod engine;
 mod golden;
+mod hip;
 mod hip_ops;
 mod invariance;
