@@ -234,7 +234,7 @@ fn run(blocks: usize, slots: usize, ops: Vec<Op>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn contents_are_right_without_a_second_tier(ops in prop::collection::vec(op(), 1..120)) {
