@@ -160,7 +160,7 @@ impl Attention {
             KvType::F16 | KvType::Bf16 => 8,
             KvType::Q8_0 | KvType::F8E4M3 => 16,
         };
-        let aligned = spec.head_dim % vector == 0 && spec.value_dim % 4 == 0;
+        let aligned = spec.head_dim.is_multiple_of(vector) && spec.value_dim.is_multiple_of(4);
         let (heads_together, name) = match spec.group_size() {
             _ if !aligned => (1, "decode_any"),
             1 => (1, "decode_g1"),
@@ -211,7 +211,7 @@ impl Attention {
 
     /// Whether results can be written in q8 form as well: value heads are whole groups of 32.
     pub fn writes_q8(&self) -> bool {
-        self.spec.value_dim % 32 == 0
+        self.spec.value_dim.is_multiple_of(32)
     }
 
     /// Splits that a query of a context of up to `max_context` tokens has at most.

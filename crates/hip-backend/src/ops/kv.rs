@@ -411,7 +411,8 @@ impl RopeWrite {
 impl RopeWriteCall {
     /// The arguments, and how many workgroups a token takes.
     fn args(&self) -> (RopeWriteArgs, usize) {
-        let has_q = !self.q.is_null() && !(self.q_prep.is_nothing() && self.q == self.q_out);
+        let stays = self.q_prep.is_nothing() && self.q == self.q_out;
+        let has_q = !self.q.is_null() && !stays;
         let of = |has: bool, heads: usize| if has { heads.div_ceil(HEADS_A_BLOCK) } else { 0 };
         let k_blocks = of(!self.k.is_null(), self.kv_heads);
         let parts = of(has_q, self.q_heads) + k_blocks + of(!self.v.is_null(), self.kv_heads);
@@ -463,7 +464,7 @@ mod tests {
             let starts = layout.planes().iter().map(|p| p.offset).skip(1).chain([layout.bytes() as u64]);
             assert!(ends.eq(starts), "planes follow one another");
             let layer = layout.layer(1, DevicePtr::NULL);
-            assert_eq!(layer.k_scale.is_null(), true, "the null base stays null: {layer:?}");
+            assert!(layer.k_scale.is_null(), "the null base stays null: {layer:?}");
         }
     }
 

@@ -51,7 +51,7 @@ impl Side {
 
 fn rope(pairing: RopePairing, head_dim: usize, dims: usize, magnitude: f32) -> Option<RopeSpec> {
     let scaling = RopeScaling::Factors { factors: vec![1.0; dims / 2], magnitude };
-    Some(RopeSpec::new(pairing, head_dim, dims, 1e4, &scaling).unwrap())
+    Some(RopeSpec::new(pairing, head_dim, dims, 1e4, &scaling).expect("a rotation"))
 }
 
 /// Writes one token a position; returns prepared queries and what the cache has of keys and values.
@@ -92,7 +92,10 @@ fn run(
         head_dim: s.head_dim,
         value_dim: s.value_dim,
     };
-    RopeWrite::load(&rig.kernels, kv_type).unwrap().run(&rig.stream, &call).unwrap();
+    RopeWrite::load(&rig.kernels, kv_type)
+        .expect("the kernel loads")
+        .run(&rig.stream, &call)
+        .expect("the kernel starts");
     let (found_q, bytes): (Vec<f32>, Vec<u8>) = (rig.read(&q), rig.read(&cache));
     let (mut found_k, mut found_v) = (vec![], vec![]);
     for t in 0..tokens {

@@ -71,11 +71,11 @@ pub struct Uploaded {
 impl Uploaded {
     /// From its first row on.
     pub fn planes(&self) -> Planes {
-        self.from_row(0)
+        self.planes_of_row(0)
     }
 
     /// From a row on.
-    pub fn from_row(&self, row: usize) -> Planes {
+    pub fn planes_of_row(&self, row: usize) -> Planes {
         self.map.planes(self.buffer.ptr(), row)
     }
 }

@@ -73,7 +73,7 @@ fn a_slice_of_rows_is_addressed_by_its_first_row() {
         let uploaded = matrix.upload(rig);
         let (tokens, out) = (rig.buffer(&[1u32]), rig.room::<f32>(96));
         let call = EmbedCall {
-            table: uploaded.from_row(4),
+            table: uploaded.planes_of_row(4),
             rows: 5,
             cols: 96,
             tokens: tokens.ptr(),
