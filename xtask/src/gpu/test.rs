@@ -63,9 +63,11 @@ const SANITIZED: &[&str] = &["embed", "linear", "norm", "gate", "rope", "attenti
 const PARTS: &[Part] = &[
     Part { program: Artifact::UnitTests, ..tests("unit", "each kernel and the driver layer", &[]) },
     tests("ops", "each operation against the reference interpreter", QUICK),
-    tests("golden", "tiny models of all architectures against another implementation", &[]),
+    tests("golden", "tiny models of all architectures against another implementation", QUICK),
     tests("demo", "texts of the bundled model", QUICK),
     tests("decode", "long answers: graphs, batches, and tokens chosen on the device", QUICK),
+    tests("memory", "what steps take of a device, and what does not fit", QUICK),
+    tests("sampler", "tokens drawn on the device against their probabilities", QUICK),
     tests("perplexity", "the bundled model on a text it has not seen", QUICK),
     Part { usual: false, ..tests("kernels", "how long each kernel takes", &["--tiny"]) },
     Part { usual: false, ..tests("speed", "tokens a second of a file, named behind --", &[]) },
