@@ -57,13 +57,16 @@ const fn tests(name: &'static str, about: &'static str, quick: &'static [&'stati
 
 const QUICK: &[&str] = &["--quick"];
 
+/// A plain model, one with norms of heads and windows, and one with experts.
+const FEW_MODELS: &[&str] = &["--exact", "llama", "gemma3", "qwen2moe"];
+
 /// Cases that between them use every family of kernels, small enough for a tool that slows kernels a hundredfold.
 const SANITIZED: &[&str] = &["embed", "linear", "norm", "gate", "rope", "attention", "route", "experts"];
 
 const PARTS: &[Part] = &[
     Part { program: Artifact::UnitTests, ..tests("unit", "each kernel and the driver layer", &[]) },
     tests("ops", "each operation against the reference interpreter", QUICK),
-    tests("golden", "tiny models of all architectures against another implementation", QUICK),
+    tests("golden", "tiny models of all architectures against another implementation", FEW_MODELS),
     tests("demo", "texts of the bundled model", QUICK),
     tests("decode", "long answers: graphs, batches, and tokens chosen on the device", QUICK),
     tests("memory", "what steps take of a device, and what does not fit", QUICK),
