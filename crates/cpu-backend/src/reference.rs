@@ -86,7 +86,8 @@ impl Backend for ReferenceBackend {
         let (model, cache) = self.registry.pair(model, cache)?;
         step.check(&model.program, model.limits, cache.spec)?;
         let logits = Run { model, step, cache, values: vec![Vec::new(); model.program.values.len()] }.all();
-        Ok(self.registry.finish(StepOutput { logits, sampled: Vec::new() }))
+        let output = StepOutput::of_logits(logits, model.program.vocab_size);
+        Ok(self.registry.finish(output))
     }
 
     fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {

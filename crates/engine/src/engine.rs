@@ -7,7 +7,8 @@ use std::time::Instant;
 use rocmforge_kv_cache::{BlockPool, Move, Sequence, Space};
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BlockCopy, CacheId, DeviceInfo, ModelId, RowSampling, SampledToken, StepInput, StepLimits, StepSequence,
+    Backend, BadRow, BlockCopy, CacheId, DeviceInfo, ModelId, RowSampling, SampledToken, StepInput, StepLimits,
+    StepOutput, StepSequence,
 };
 use rocmforge_sampler::{Sampled, Sampler, SamplingParams};
 use rocmforge_tokenizer::{Detokenizer, TokenId, Tokenizer};
@@ -180,8 +181,8 @@ impl Engine {
     /// Computes one batch and tells what came of it. Does nothing when the engine is idle.
     ///
     /// # Errors
-    /// A failure of the backend, after which the running requests are lost. Everything that concerns one request
-    /// alone ends that request with an event instead.
+    /// A failure of the backend, after events that end every running request with it; those that wait stay. Everything
+    /// that concerns one request alone ends that request with an event instead.
     pub fn step(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
         self.drop_cancelled(on_event)?;
         self.admit();
@@ -189,21 +190,39 @@ impl Engine {
         if step.tokens.is_empty() {
             return Ok(());
         }
-        self.move_blocks()?;
-        let ticket = self.backend.submit(self.model, self.cache, &step)?;
-        let output = self.backend.wait(ticket)?;
-        let mut logits = output.logits.chunks_exact(self.program.vocab_size);
-        let mut on_device = output.sampled.into_iter();
+        let output = match self.compute(&step) {
+            Ok(output) => output,
+            Err(error) => {
+                self.fail_running(&error, on_event)?;
+                return Err(error);
+            }
+        };
+        let mut rows = Rows::of(&output, self.program.vocab_size);
         for (running, count) in self.running.iter_mut().zip(planned) {
             let from = running.sequence.len();
             self.pool.commit(&mut running.sequence, &running.tokens[from..from + count])?;
             if count > 0 && running.sequence.len() == running.tokens.len() {
-                let sampled = match on_device.next().flatten() {
-                    Some(token) => accept(&mut running.sampler, token),
-                    None => running.sampler.sample(logits.next().unwrap_or_default()).map_err(|e| e.to_string()),
+                let sampled = match rows.next() {
+                    Err(bad) => Err(bad.to_string()),
+                    Ok(Row::Sampled(token)) => accept(&mut running.sampler, token),
+                    Ok(Row::Logits(logits)) => running.sampler.sample(logits).map_err(|e| e.to_string()),
                 };
                 advance(running, sampled, on_event);
             }
+        }
+        self.retire(on_event)
+    }
+
+    fn compute(&mut self, step: &StepInput) -> Result<StepOutput, EngineError> {
+        self.move_blocks()?;
+        let ticket = self.backend.submit(self.model, self.cache, step)?;
+        Ok(self.backend.wait(ticket)?)
+    }
+
+    /// Ends what runs after a step that came to nothing.
+    fn fail_running(&mut self, error: &EngineError, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+        for running in &mut self.running {
+            running.finished.get_or_insert_with(|| FinishReason::Error(error.to_string()));
         }
         self.retire(on_event)
     }
@@ -404,9 +423,39 @@ fn row_sampling(sampler: &Sampler) -> Option<RowSampling> {
     })
 }
 
+/// What came of a step, one wanted row after the other.
+struct Rows<'a> {
+    output: &'a StepOutput,
+    logits: std::slice::ChunksExact<'a, f32>,
+    next: usize,
+}
+
+/// A wanted row: a token that the device chose, or the logits to choose from.
+enum Row<'a> {
+    Sampled(SampledToken),
+    Logits(&'a [f32]),
+}
+
+impl<'a> Rows<'a> {
+    fn of(output: &'a StepOutput, vocab_size: usize) -> Self {
+        Self { output, logits: output.logits.chunks_exact(vocab_size), next: 0 }
+    }
+
+    /// The next row.
+    fn next(&mut self) -> Result<Row<'a>, BadRow> {
+        let row = match self.output.sampled.get(self.next) {
+            Some(Some(token)) => Row::Sampled(*token),
+            _ => Row::Logits(self.logits.next().unwrap_or_default()),
+        };
+        let bad = self.output.bad_rows.iter().find(|bad| bad.row == self.next);
+        self.next += 1;
+        bad.map_or(Ok(row), |bad| Err(*bad))
+    }
+}
+
 /// Takes note of a token that the device chose.
 fn accept(sampler: &mut Sampler, chosen: SampledToken) -> Result<Sampled, String> {
-    let token = chosen.token.ok_or("the logits hold a value that is not a number")?;
+    let token = chosen.token.ok_or("no token can be chosen: each one is banned, by the model or by the request")?;
     sampler.accept_generated(&[token]);
     Ok(Sampled { token, logprob: chosen.logprob, top: Vec::new() })
 }

@@ -49,6 +49,9 @@ impl HipBackend {
     pub fn open_with(api: Arc<Api>, options: HipOptions) -> Result<Self, OpenError> {
         let ordinal = choose(&enumerate(&api)?, options.ordinal)?;
         let device = Device::open(api, ordinal)?;
+        if options.poison {
+            device.set_poison(true);
+        }
         let free = device.memory()?.free;
         device.set_budget((free as f64 * options.memory_fraction) as u64);
         let stream = device.stream()?;

@@ -1,5 +1,6 @@
 //! What a caller decides about a device.
 
+use crate::driver::poison_by_default;
 use crate::library::KernelOptions;
 
 /// Arithmetic of matrix products and attention.
@@ -25,6 +26,9 @@ pub struct HipOptions {
     pub graphs: bool,
     /// Whether the time of each op is taken; without graphs then.
     pub profile: bool,
+    /// Whether memory of steps is filled with NaN before each, fresh memory too, and every op's result looked through:
+    /// a read of what was never written is an error that names the op. Slow, without graphs.
+    pub poison: bool,
     /// Where kernels come from.
     pub kernels: KernelOptions,
 }
@@ -37,6 +41,7 @@ impl Default for HipOptions {
             precision: Precision::default(),
             graphs: true,
             profile: false,
+            poison: poison_by_default(),
             kernels: KernelOptions::default(),
         }
     }

@@ -257,7 +257,8 @@ impl Default for RowSampling {
 /// A token that a device chose.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SampledToken {
-    /// Its id; `None` when the row of logits holds a NaN or an infinity that leaves no choice.
+    /// Its id; `None` where there is no choice: a logit is no number, as [`StepOutput::bad_rows`] tells, or everything is
+    /// banned.
     pub token: Option<u32>,
     /// Its log-probability under the untouched logits.
     pub logprob: f32,
@@ -334,6 +335,40 @@ pub struct StepOutput {
     pub logits: Vec<f32>,
     /// The tokens chosen on the device `[S]`; `None` where logits were returned. Empty: none was asked for.
     pub sampled: Vec<Option<SampledToken>>,
+    /// The wanted rows whose logits no choice can be made from, ascending.
+    pub bad_rows: Vec<BadRow>,
+}
+
+impl StepOutput {
+    /// The output of a step that returns the logits of all wanted rows.
+    pub fn of_logits(logits: Vec<f32>, vocab_size: usize) -> Self {
+        let rows = logits.chunks_exact(vocab_size.max(1)).enumerate();
+        let bad_rows = rows.filter_map(|(row, logits)| BadRow::find(row, logits)).collect();
+        Self { logits, sampled: Vec::new(), bad_rows }
+    }
+}
+
+/// A row of logits that holds a NaN or +inf; -inf is a ban and fine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("row {row} of the step: the model computed no number for the logit of token {token}")]
+pub struct BadRow {
+    /// Index among the wanted rows.
+    pub row: usize,
+    /// The first such token.
+    pub token: u32,
+}
+
+impl BadRow {
+    /// Looks through the logits of wanted row `row`.
+    pub fn find(row: usize, logits: &[f32]) -> Option<Self> {
+        let is_bad = |x: &f32| x.is_nan() || *x == f32::INFINITY;
+        // Counting takes no branch a number, and nearly every row has none.
+        let bad: u32 = logits.iter().map(|x| u32::from(is_bad(x))).sum();
+        if bad == 0 {
+            return None;
+        }
+        logits.iter().position(is_bad).map(|token| Self { row, token: token as u32 })
+    }
 }
 
 /// Why a backend cannot do what was asked.
@@ -386,4 +421,18 @@ pub enum BackendError {
     /// The device or a worker failed.
     #[error("device failure: {0}")]
     Device(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_hold_what_is_no_number_are_found() {
+        let (nan, inf) = (f32::NAN, f32::INFINITY);
+        let output = StepOutput::of_logits(vec![1.0, -inf, 2.0, nan, inf, nan, -inf, -inf, -inf, 0.0, 0.0, inf], 3);
+        assert_eq!(output.bad_rows, [BadRow { row: 1, token: 0 }, BadRow { row: 3, token: 2 }]);
+        let text = output.bad_rows[1].to_string();
+        assert_eq!(text, "row 3 of the step: the model computed no number for the logit of token 2");
+    }
 }

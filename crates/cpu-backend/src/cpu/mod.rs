@@ -90,7 +90,8 @@ impl Backend for CpuBackend {
         let Model { program, limits, weights, scratch } = model;
         step.check(program, *limits, cache.spec)?;
         let logits = Step { pool: &self.pool, program, weights, scratch, cache, input: step }.run()?;
-        Ok(self.registry.finish(StepOutput { logits, sampled: Vec::new() }))
+        let output = StepOutput::of_logits(logits, program.vocab_size);
+        Ok(self.registry.finish(output))
     }
 
     fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {

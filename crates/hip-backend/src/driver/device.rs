@@ -13,8 +13,13 @@ use super::ledger::Ledger;
 use super::properties::device_count;
 use super::{Buffer, Event, Fault, HipError, MemoryUse, Module, PinnedBuffer, Properties, Status, Stream};
 
-/// Environment variable that fills new buffers with 0xFF bytes when it is `1`.
+/// Environment variable that fills new buffers, and what steps work in, with 0xFF bytes when it is `1`.
 pub const POISON_VARIABLE: &str = "ROCMFORGE_HIP_POISON";
+
+/// Whether [`POISON_VARIABLE`] asks for it.
+pub(crate) fn poison_by_default() -> bool {
+    std::env::var_os(POISON_VARIABLE).is_some_and(|value| value == "1")
+}
 
 /// An open device. Clones are the same device, and so is what [`open`](Self::open) returns for the same library and
 /// number while a clone is alive: budget, counts and health belong to the device.
@@ -326,7 +331,6 @@ impl Inner {
             return Err(HipError::NoSuchDevice { ordinal, count });
         }
         let properties = Properties::query(&api, ordinal)?;
-        let poison = std::env::var_os(POISON_VARIABLE).is_some_and(|value| value == "1");
         Ok(Self {
             api,
             ordinal,
@@ -334,7 +338,7 @@ impl Inner {
             properties,
             health: Health::default(),
             ledger: Ledger::default(),
-            poison: AtomicBool::new(poison),
+            poison: AtomicBool::new(poison_by_default()),
             waits: AtomicU64::new(0),
         })
     }

@@ -27,6 +27,7 @@ mod status;
 mod stream;
 
 pub use buffer::{Buffer, View};
+pub(crate) use device::poison_by_default;
 pub use device::{Device, MemoryInfo, POISON_VARIABLE};
 pub use error::{Fault, HipError};
 pub use event::{Event, elapsed_ms};

@@ -124,6 +124,11 @@ impl Buffers {
         })
     }
 
+    /// All of it: a step writes what it reads of this.
+    pub fn all(&self) -> [&Buffer; 4] {
+        [&self.arena, &self.scratch, &self.results, &self.forms]
+    }
+
     fn form(&self, index: usize) -> DevicePtr {
         self.forms.ptr().add(self.offsets[index])
     }

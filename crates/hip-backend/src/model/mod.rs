@@ -9,6 +9,7 @@ mod graphs;
 mod inputs;
 mod linear;
 mod modules;
+mod poison;
 mod profile;
 mod run;
 mod step;
@@ -28,6 +29,7 @@ use crate::options::{HipOptions, Precision};
 use buffers::{BufferPlan, Buffers};
 use forms::{FormPlan, Regime, plan_forms};
 use gemm::GemmPlan;
+use poison::Poison;
 use profile::Profile;
 use step::Outputs;
 use tools::Tools;
@@ -54,6 +56,7 @@ pub(crate) struct Model {
     buffers: Buffers,
     outputs: Outputs,
     profile: Option<RefCell<Profile>>,
+    poison: Option<Poison>,
 }
 
 /// The forms of each regime that a model uses.
@@ -116,12 +119,13 @@ impl Model {
         expect_room(device, weight_plan.bytes + buffer_plan.bytes())?;
         let buffers = Buffers::new(device, &buffer_plan)?;
         let outputs = Outputs::new(device, &program, limits)?;
+        let poison = if options.poison { Some(Poison::new(device, &program, limits)?) } else { None };
         let weights = weight_plan.upload(device, stream, kernels, &program, source)?;
         Ok(Self {
             program,
             limits,
             is_exact,
-            use_graphs: options.graphs && !options.profile,
+            use_graphs: options.graphs && !options.profile && !options.poison,
             memory,
             plans,
             weights,
@@ -130,6 +134,7 @@ impl Model {
             buffers,
             outputs,
             profile: options.profile.then(RefCell::default),
+            poison,
         })
     }
 

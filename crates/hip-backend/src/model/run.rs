@@ -46,6 +46,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Enqueues every op, and the choice of tokens where one is wanted.
     pub(super) fn all(&self) -> Result<(), Failure> {
+        self.poison()?;
         self.mark_start()?;
         for (at, op) in self.model.program.ops.iter().enumerate() {
             // A step that wants no logits skips everything that leads to them alone.
@@ -53,6 +54,7 @@ impl Run<'_> {
                 self.prepare(at, op)?;
                 self.op(at, op)?;
                 self.mark_op(op)?;
+                self.inspect(at, op)?;
             }
         }
         self.sample()?;

@@ -1,7 +1,7 @@
 //! From a step's input to its output: what is copied in, run, and copied out.
 
 use rocmforge_program::Program;
-use rocmforge_program::backend::{BackendError, StepInput, StepLimits, StepOutput};
+use rocmforge_program::backend::{BackendError, BadRow, StepInput, StepLimits, StepOutput};
 
 use super::cache::Cache;
 use super::graphs::bucket;
@@ -11,7 +11,7 @@ use super::{Model, attention};
 use crate::driver::{Device, Event, HipError, PinnedBuffer, Stream};
 use crate::error::Failure;
 use crate::ops::sample::NO_ROW;
-use crate::ops::{SampleBatch, SampleResult, SampleRow};
+use crate::ops::{SampleBatch, SampleResult, SampleRow, SampleStatus};
 
 /// Steps that may be under way at once: one runs while the next is enqueued.
 const SLOTS: usize = 2;
@@ -103,7 +103,7 @@ impl Model {
     /// The shape of a step, padded where steps of many sizes are to share a graph.
     fn kind(&self, cache: &Cache, step: &StepInput, batch: &SampleBatch) -> (Kind, Attending) {
         let is_decode = step.sequences.iter().all(|s| s.num_tokens == 1);
-        let pads = is_decode && self.use_graphs && step.wanted.len() == step.tokens.len();
+        let pads = is_decode && (self.use_graphs || self.poison.is_some()) && step.wanted.len() == step.tokens.len();
         let padded = |n: usize, max: usize| if pads { bucket(n).min(max) } else { n };
         let by_itself = is_decode || self.attends_by_token(step.tokens.len());
         let attending = match by_itself {
@@ -164,6 +164,7 @@ impl Model {
             profile.borrow_mut().collect()?;
         }
         let logits: &[f32] = bytemuck::cast_slice(output.logits.as_slice()?);
+        let logits = &logits[..step.logit_rows * vocab];
         let places = step.sampled.iter().flatten().count();
         let results: &[SampleResult] =
             bytemuck::cast_slice(&output.results.as_slice()?[..places * size_of::<SampleResult>()]);
@@ -171,8 +172,23 @@ impl Model {
             0 => Vec::new(),
             _ => step.sampled.iter().map(|place| place.map(|place| results[place].sampled())).collect(),
         };
-        Ok(StepOutput { logits: logits[..step.logit_rows * vocab].to_vec(), sampled })
+        let bad_rows = bad_rows(&step.sampled, results, logits.chunks_exact(vocab));
+        Ok(StepOutput { logits: logits.to_vec(), sampled, bad_rows })
     }
+}
+
+/// The rows without a choice: those sampled have it in their status, the others are looked through.
+fn bad_rows<'a>(
+    sampled: &[Option<usize>],
+    results: &[SampleResult],
+    mut logits: impl Iterator<Item = &'a [f32]>,
+) -> Vec<BadRow> {
+    let of = |(row, place): (usize, &Option<usize>)| match place.map(|place| results[place].status()) {
+        Some(SampleStatus::BadLogit(token)) => Some(BadRow { row, token }),
+        Some(_) => None,
+        None => BadRow::find(row, logits.next()?),
+    };
+    sampled.iter().enumerate().filter_map(of).collect()
 }
 
 /// Writes the rows that are sampled and their edits; the words written.
