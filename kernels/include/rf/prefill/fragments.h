@@ -78,6 +78,22 @@ RF_INLINE void finish(FragC& c) {
 #endif
 }
 
+// The low halves of two registers, and the high ones.
+RF_INLINE u32 low_halves(u32 a, u32 b) {
+#if RF_AMD
+    return __builtin_amdgcn_perm(b, a, 0x05040100u);
+#else
+    return (a & 0xffffu) | b << 16;
+#endif
+}
+RF_INLINE u32 high_halves(u32 a, u32 b) {
+#if RF_AMD
+    return __builtin_amdgcn_perm(b, a, 0x07060302u);
+#else
+    return a >> 16 | (b & 0xffff0000u);
+#endif
+}
+
 // ---- queries of a lane ----------------------------------------------------------------------------------------------
 // Among its accumulators of a tile a lane has LANE_QUERIES queries: accumulator i is of number slot_of(i).
 #if RF_NVIDIA
@@ -127,7 +143,17 @@ struct Larger {
 struct Weights { u32 r[FragC::COUNT / 2]; };
 
 RF_INLINE void pack_weights(Weights& w, const FragC& p) {
-    RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT / 2; ++i) w.r[i] = pack_half2(p.v[2 * i], p.v[2 * i + 1]);
+    RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT / 2; ++i) {
+#if RF_AMD
+        using f16v2 = _Float16 __attribute__((ext_vector_type(2)));
+        const f16v2 pair = {static_cast<_Float16>(p.v[2 * i]), static_cast<_Float16>(p.v[2 * i + 1])};
+        w.r[i] = __builtin_bit_cast(u32, pair);
+        // Else it is done only when it is needed, and scores in f32 take up registers until then.
+        asm volatile("" : "+v"(w.r[i]));
+#else
+        w.r[i] = pack_half2(p.v[2 * i], p.v[2 * i + 1]);
+#endif
+    }
 }
 
 constexpr int WEIGHT_STRIDE = 24;

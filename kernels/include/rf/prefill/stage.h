@@ -1,5 +1,8 @@
 // rf/prefill/stage.h: tiles of queries, keys and values in LDS, as halves.
 //
+// Columns behind the end of a row are zero in Q; in K they are some others of the row, which are multiplied by those
+// zeros, and in V they become columns that nobody stores.
+//
 // Rows of keys and values are gathered through the block table: key_row names the row of each token of a tile. Loading
 // has two halves: fetch() begins, finish() ends with the tile in LDS, so that products run in between. Where the
 // hardware copies to LDS by itself and nothing is to be converted, fetch() does both; where registers do not hold what
@@ -135,11 +138,8 @@ template <class Kv> struct Held {
     typename Kv::Raw8 raw;
     half scale;
 
-    // Zeros beyond the row's width.
     RF_INLINE void fetch(const PlaneRows& from, u32 row, u32 col) {
-        raw = {};
-        scale = {0};
-        if (col >= from.width) return;
+        col = min_(col, from.width - 8);
         raw = Kv::load8(static_cast<const typename Kv::Elem*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
         if (Kv::SCALED) scale = from.scales[static_cast<u64>(row) * (from.stride / 32) + col / 32];
     }
@@ -150,29 +150,24 @@ template <class Kv> struct Held {
 template <class Kv, class Shape, int WIDTH> struct StageRows {
     static constexpr u32 THREADS = Shape::THREADS, ACROSS = WIDTH <= 64 ? 8 : WIDTH <= 128 ? 16 : 32;
     static constexpr u32 COUNT = Shape::KEYS * ACROSS;
-    static constexpr int PER = (COUNT + THREADS - 1) / THREADS, STRIDE = WIDTH + 8;
+    static constexpr int PER = COUNT / THREADS, STRIDE = WIDTH + 8;
     static constexpr bool COPIES = IS_HALF<Kv> && !KEYS_DOWN;
     Held<Kv> held[COPIES || !Shape::AHEAD ? 1 : PER];
 
     RF_INLINE static u32 key(int i) { return i * (THREADS / ACROSS) + thread_id() / ACROSS; }
     RF_INLINE static u32 column() { return thread_id() % ACROSS * 8; }
-    RF_INLINE static bool mine(int i) {
-        return (COUNT % THREADS == 0 || key(i) < Shape::KEYS) && (ACROSS * 8 == WIDTH || column() < WIDTH);
-    }
+    static_assert(COUNT % THREADS == 0, "all lanes have as many keys");
+    // Lanes that are in no column of the tile load some other one, without a branch.
+    RF_INLINE static bool stores() { return ACROSS * 8 == WIDTH || column() < WIDTH; }
     RF_INLINE static half* place(half* tile, int i) { return tile + key(i) * STRIDE + column(); }
     RF_INLINE static void copy(const PlaneRows& from, const u32* key_row, int i, half* tile) {
-        const u32 row = key_row[key(i)], col = column();
-        if (col < from.width) {
-            async_copy16(place(tile, i), static_cast<const half*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
-        } else {
-            store16(place(tile, i), {0, 0, 0, 0});
-        }
+        const u32 row = key_row[key(i)], col = min_(column(), from.width - 8);
+        async_copy16(place(tile, i), static_cast<const half*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
     }
     RF_INLINE void fetch(const PlaneRows& from, const u32* key_row, half* tile) {
         RF_UNROLL_TILES for (int i = 0; i < (Shape::AHEAD ? PER : 0); ++i) {
-            if (!mine(i)) continue;
             if constexpr (COPIES) {
-                copy(from, key_row, i, tile);
+                if (stores()) copy(from, key_row, i, tile);
             } else {
                 held[i].fetch(from, key_row[key(i)], column());
             }
@@ -181,10 +176,9 @@ template <class Kv, class Shape, int WIDTH> struct StageRows {
     }
     RF_INLINE void finish(const PlaneRows& from, const u32* key_row, half* tile) {
         RF_UNROLL_TILES for (int i = 0; i < (COPIES ? 0 : PER); ++i) {
-            if (!mine(i)) continue;
             Held<Kv>& numbers = held[Shape::AHEAD ? i : 0];
             if constexpr (!Shape::AHEAD) numbers.fetch(from, key_row[key(i)], column());
-            store16(place(tile, i), numbers.halves());
+            if (stores()) store16(place(tile, i), numbers.halves());
             if constexpr (!Shape::AHEAD) order_memory();
         }
     }
@@ -197,8 +191,8 @@ template <class Kv, class Shape, int WIDTH> struct StageColumns {
     static constexpr int PER = (COUNT + THREADS - 1) / THREADS, STRIDE = Shape::KEYS + 8;
     Held<Kv> held[Shape::AHEAD ? PER : 1][4];
 
-    RF_INLINE static u32 block(int i) { return i * THREADS + thread_id(); }
-    RF_INLINE static bool mine(int i) { return COUNT % THREADS == 0 || block(i) < COUNT; }
+    // Lanes without a block of their own do what another does.
+    RF_INLINE static u32 block(int i) { return min_(i * THREADS + thread_id(), COUNT - 1); }
     // 16 lanes have 8 groups of two neighbouring fours of keys where that comes out even: they fill all banks.
     static constexpr bool PAIRS = GROUPS % 8 == 0;
     RF_INLINE static u32 group(int i) {
@@ -212,16 +206,15 @@ template <class Kv, class Shape, int WIDTH> struct StageColumns {
     }
     RF_INLINE void fetch(const PlaneRows& from, const u32* key_row, half*) {
         RF_UNROLL_TILES for (int i = 0; i < (Shape::AHEAD ? PER : 0); ++i) {
-            if (mine(i)) fetch_block(from, key_row, i, held[i]);
+            fetch_block(from, key_row, i, held[i]);
         }
     }
     RF_INLINE static void store_pair(half* tile, u32 a, u32 b, u32 c, u32 d) {
-        store8(tile, {(a & 0xffffu) | b << 16, (c & 0xffffu) | d << 16});
-        store8(tile + GROUPS * STRIDE, {a >> 16 | (b & 0xffff0000u), c >> 16 | (d & 0xffff0000u)});
+        store8(tile, {low_halves(a, b), low_halves(c, d)});
+        store8(tile + GROUPS * STRIDE, {high_halves(a, b), high_halves(c, d)});
     }
     RF_INLINE void finish(const PlaneRows& from, const u32* key_row, half* tile) {
         RF_UNROLL_TILES for (int i = 0; i < PER; ++i) {
-            if (!mine(i)) continue;
             Held<Kv> (&keys)[4] = held[Shape::AHEAD ? i : 0];
             if constexpr (!Shape::AHEAD) fetch_block(from, key_row, i, keys);
             u32x4 x[4];

@@ -29,6 +29,11 @@ template <class Shape> struct PrefillWave {
     static constexpr int COLUMN_TILES = Shape::VALUE / 16;
     static constexpr int HELD_STEPS = Shape::HOLDS_Q ? STEPS : 1;
 
+    // Fragments of keys and values on their way during a product. Compilers for AMD load all at once or one by one;
+    // ptxas finds an order, and without a matrix unit there are no registers for it. gfx11 has them for one of its
+    // large fragments.
+    static constexpr int LEAD = RF_AMD && RF_HAS_MMA ? (sizeof(KeyFrag) > 16 ? 1 : 2) : 0;
+
     FragC out[TILES][COLUMN_TILES];
     float largest[TILES][LANE_QUERIES];
     float sum[TILES][LANE_QUERIES];  // of this lane's keys
@@ -67,6 +72,8 @@ template <class Shape> struct PrefillWave {
         RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
             RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) score[t][j].zero();
         }
+        KeyFrag k[1 + LEAD];
+        RF_UNROLL for (int i = 0; i < LEAD; ++i) load_key_tile(k[i], keys, i);
         RF_UNROLL_STEPS for (int step = 0; step < STEPS; ++step) {
             QueryFrag q[TILES];
             RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
@@ -77,17 +84,19 @@ template <class Shape> struct PrefillWave {
                 }
             }
             RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
-                KeyFrag k;
-                load_key(k, keys + j * 16 * Shape::KEY_STRIDE + step * 16, Shape::KEY_STRIDE);
-                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) mma_scores(score[t][j], q[t], k);
-                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) finish(score[t][j]);
+                const int now = step * KEY_TILES + j, next = now + LEAD;
+                if (next < STEPS * KEY_TILES) load_key_tile(k[next % (1 + LEAD)], keys, next);
+                if constexpr (LEAD > 0) order_memory();
+                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+                    mma_scores(score[t][j], q[t], k[now % (1 + LEAD)]);
+                    score[t][j].settle();
+                    finish(score[t][j]);
+                }
             }
-            // Else the fragments of all steps are loaded at once, for which there are no registers.
-            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
-                RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) score[t][j].settle();
-            }
-            order_memory();
         }
+    }
+    RF_INLINE static void load_key_tile(KeyFrag& k, const half* keys, int i) {
+        load_key(k, keys + i % KEY_TILES * 16 * Shape::KEY_STRIDE + i / KEY_TILES * 16, Shape::KEY_STRIDE);
     }
 
     // score = cap * tanh(score / cap), where scores came divided by the cap.
@@ -155,22 +164,27 @@ template <class Shape> struct PrefillWave {
     }
 
     RF_INLINE void add_values(const Weights (&weights)[TILES][KEY_TILES], const half* values, half* lds) {
+        ValueFrag v[1 + LEAD];
+        RF_UNROLL for (int i = 0; i < LEAD; ++i) load_value_tile(v[i], values, i);
         RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
             WeightFrag w[TILES];
             RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) make_weights(w[t], weights[t][j], lds);
             RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) {
-                ValueFrag v;
-                load_value(v, KEYS_DOWN ? values + n * 16 * Shape::VALUE_STRIDE + j * 16
-                                        : values + j * 16 * Shape::VALUE_STRIDE + n * 16,
-                           Shape::VALUE_STRIDE);
-                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) mma_values(out[t][n], w[t], v);
-                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) finish(out[t][n]);
+                const int now = j * COLUMN_TILES + n, next = now + LEAD;
+                if (next < KEY_TILES * COLUMN_TILES) load_value_tile(v[next % (1 + LEAD)], values, next);
+                if constexpr (LEAD > 0) order_memory();
+                RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
+                    mma_values(out[t][n], w[t], v[now % (1 + LEAD)]);
+                    out[t][n].settle();
+                    finish(out[t][n]);
+                }
             }
-            RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
-                RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) out[t][n].settle();
-            }
-            order_memory();
         }
+    }
+    RF_INLINE static void load_value_tile(ValueFrag& v, const half* values, int i) {
+        const int key = i / COLUMN_TILES * 16, column = i % COLUMN_TILES * 16;
+        const int at = KEYS_DOWN ? column * Shape::VALUE_STRIDE + key : key * Shape::VALUE_STRIDE + column;
+        load_value(v, values + at, Shape::VALUE_STRIDE);
     }
 
     // What sums of values are multiplied by: 1 / (sum of weights, the sink's included).
@@ -194,11 +208,32 @@ template <class Shape> struct PrefillWave {
     }
 
     RF_INLINE void store_row(const PrefillArgs& a, int t, int slot, float factor, float* to) const {
+        constexpr u32 GROUPS = Shape::VALUE / 8, ROUNDS = GROUPS / 16;
         RF_UNROLL_TILES for (int i = 0; i < FragC::COUNT; ++i) {
             if (slot_of(i) != slot) continue;
-            RF_UNROLL_TILES for (int n = 0; n < COLUMN_TILES; ++n) {
-                const u32 col = column_of<Shape::VALUE>(n * 16 + key_of(i));
-                if (col < a.value_dim) to[col] = out[t][n].v[i] * factor;
+            if constexpr (KEYS_DOWN && GROUPS % 16 == 0) {
+                // Columns that follow each other are ROUNDS tiles apart.
+                RF_UNROLL_TILES for (u32 n = 0; n < ROUNDS; ++n) {
+                    const u32 col = column_of<Shape::VALUE>(n * 16 + key_of(i));
+                    if (col >= a.value_dim) continue;
+                    RF_UNROLL_TILES for (u32 c = 0; c < 8; c += 4) {
+                        const f32x4 v = {out[t][n + c * ROUNDS].v[i], out[t][n + (c + 1) * ROUNDS].v[i],
+                                         out[t][n + (c + 2) * ROUNDS].v[i], out[t][n + (c + 3) * ROUNDS].v[i]};
+                        store_f32x4(to + col + c, times(v, factor));
+                    }
+                }
+            } else if constexpr (RF_NVIDIA) {
+                if (i % 2 != 0) continue;
+                RF_UNROLL for (u32 n = 0; n < COLUMN_TILES; ++n) {
+                    const u32 col = n * 16 + key_of(i);
+                    const f32x2 v = {out[t][n].v[i] * factor, out[t][n].v[i + 1] * factor};
+                    if (col < a.value_dim) *reinterpret_cast<f32x2*>(to + col) = v;
+                }
+            } else {
+                RF_UNROLL_TILES for (u32 n = 0; n < COLUMN_TILES; ++n) {
+                    const u32 col = column_of<Shape::VALUE>(n * 16 + key_of(i));
+                    if (col < a.value_dim) to[col] = out[t][n].v[i] * factor;
+                }
             }
         }
     }
