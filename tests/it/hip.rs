@@ -7,7 +7,7 @@ use hip_sys::LIBRARY_VARIABLE;
 use rocmforge_tests::data;
 
 /// Runs `gpu-tests`, unless kernels cannot run here.
-fn gpu_tests(args: &[&str]) {
+pub fn gpu_tests(args: &[&str]) {
     let named = std::env::var_os(LIBRARY_VARIABLE).filter(|value| !value.is_empty());
     if named.is_none() && fake_hip::compiler().is_none() {
         eprintln!("skipped: no C++ compiler, so that the fake HIP library cannot run kernels");
