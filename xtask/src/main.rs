@@ -7,6 +7,7 @@ mod golden;
 mod gpu;
 mod kernels;
 mod process;
+mod simulate;
 mod table;
 mod test;
 mod tidy;
@@ -27,6 +28,8 @@ enum Task {
     Test,
     /// The project's own rules: dependency edges, `unsafe` fences, tables against docs, links, long files
     Tidy(tidy::TidyArgs),
+    /// The scheduler and the KV cache under random use and faults, from seeds
+    Simulate(simulate::SimulateArgs),
     /// Logits of the golden models against those of an independent implementation
     Golden(golden::GoldenArgs),
     /// The raw bindings of the HIP libraries, generated from their headers
@@ -47,6 +50,7 @@ fn main() {
     let result = match Xtask::parse().task {
         Task::Test => test::run(),
         Task::Tidy(args) => tidy::run(&args),
+        Task::Simulate(args) => simulate::run(&args),
         Task::Golden(args) => golden::run(&args),
         Task::Bindings(args) => bindings::run(&args),
         Task::Kernels(args) => kernels::run(&args),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use crate::{process, table, tidy};
+use crate::{process, simulate, table, tidy};
 
 /// One thing to pass.
 struct Step {
@@ -50,6 +50,14 @@ impl Step {
     }
 }
 
+/// Whether a task of this program went well; if not, what it said is shown.
+fn succeeds(result: Result<()>) -> bool {
+    if let Err(error) = &result {
+        eprintln!("{error:#}");
+    }
+    result.is_ok()
+}
+
 fn runs(command: &mut Command) -> bool {
     match command.status() {
         Ok(status) => status.success(),
@@ -83,14 +91,11 @@ pub fn run() -> Result<()> {
         Ok(())
     };
     pass(FORMAT.name, &FORMAT.command_line(), &|| FORMAT.passes())?;
-    pass("tidy", "cargo xtask tidy", &|| match tidy::run(&tidy::TidyArgs::default()) {
-        Ok(()) => true,
-        Err(error) => {
-            eprintln!("{error:#}");
-            false
-        }
-    })?;
-    for step in [CLIPPY, tests, DOC_TESTS, DOCS] {
+    pass("tidy", "cargo xtask tidy", &|| succeeds(tidy::run(&tidy::TidyArgs::default())))?;
+    pass(CLIPPY.name, &CLIPPY.command_line(), &|| CLIPPY.passes())?;
+    let seeds = simulate::SimulateArgs::default();
+    pass("simulation", "cargo xtask simulate", &|| succeeds(simulate::run(&seeds)))?;
+    for step in [tests, DOC_TESTS, DOCS] {
         pass(step.name, &step.command_line(), &|| step.passes())?;
     }
     println!("\n{}", summary(&done));

@@ -212,6 +212,12 @@ impl BlockPool {
         }
     }
 
+    /// Blocks without contents: nothing may read them, so that a backend under test can fill them with poison. Those of
+    /// moves that were not done yet are among them.
+    pub fn free_blocks(&self) -> &[u32] {
+        &self.free
+    }
+
     /// What has happened so far.
     pub fn counters(&self) -> &CacheCounters {
         &self.counters

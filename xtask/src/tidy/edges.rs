@@ -16,6 +16,7 @@ static ROOMS: &[Room] = &[
     Room { name: "attention", uses: &[] },
     Room { name: "kv-cache", uses: &[] },
     Room { name: "scheduler", uses: &["kv-cache"] },
+    Room { name: "simulation", uses: &["kv-cache", "scheduler"] },
     Room { name: "sampler", uses: &[] },
     Room { name: "chat", uses: &[] },
     Room { name: "gguf-loader", uses: &["quant"] },
@@ -90,7 +91,7 @@ static ROOMS: &[Room] = &[
             "tokenizer",
         ],
     },
-    Room { name: "xtask", uses: &["kernels", "tests"] },
+    Room { name: "xtask", uses: &["kernels", "simulation", "tests"] },
 ];
 
 /// Crates from outside that bring a concern with them, and the rooms whose concern that is.
