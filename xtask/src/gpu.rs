@@ -110,7 +110,11 @@ impl Programs {
     fn data(&self) -> PathBuf {
         match self {
             Self::Built { .. } => process::root().join("tests/data"),
-            Self::Packed(folder) => folder.join("data"),
+            // Programs may be packed alone, and run beside the repository.
+            Self::Packed(folder) => {
+                let packed = folder.join("data");
+                if packed.is_dir() { packed } else { "tests/data".into() }
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
@@ -15,12 +16,16 @@ const GLIBC: (u32, u32) = (2, 35);
 /// Folders of `tests/data` that the parts of `test-gpu` read.
 const DATA: [&str; 2] = ["golden", "demo"];
 
+/// The programs, and what they are packed in.
+const BIN: &str = "bin";
+const ARCHIVE: &str = "bin.tar.xz";
+
 /// Options of `pack`.
 #[derive(Debug, Args)]
 pub struct PackArgs {
     /// Folder to fill; what an earlier `pack` has left there is replaced
     dir: PathBuf,
-    /// What is packed. Where the repository is at hand, programs suffice: link `data` to its `tests/data`
+    /// What is packed. Programs suffice where the repository is at hand, and `run.sh` is started in it
     #[arg(long, value_enum, value_delimiter = ',', default_value = "programs,data")]
     what: Vec<What>,
     /// AMD targets whose code objects are embedded, out of those that `cargo xtask kernels` has built. They are in each
@@ -64,7 +69,7 @@ pub fn run(args: &PackArgs) -> Result<()> {
 
 fn pack_programs(args: &PackArgs) -> Result<()> {
     let targets = if args.targets.is_empty() { "none".to_owned() } else { args.targets.join(",") };
-    let bin = args.dir.join("bin");
+    let bin = args.dir.join(BIN);
     fs::create_dir_all(&bin)?;
     let mut newest = (0, 0);
     for artifact in Artifact::ALL {
@@ -75,9 +80,20 @@ fn pack_programs(args: &PackArgs) -> Result<()> {
         ensure!(needs <= GLIBC, "{} needs glibc {}: pack on an older system", artifact.file(), text(needs));
         newest = newest.max(needs);
     }
+    compress(&args.dir)?;
     let script = args.dir.join("run.sh");
     fs::write(&script, include_str!("run.sh").replace("@GLIBC@", &text(newest)))?;
     make_executable(&script)
+}
+
+/// Puts the programs into an archive, which takes a third of their room.
+fn compress(dir: &Path) -> Result<()> {
+    let mut tar = Command::new("tar");
+    // A dictionary as large as all of them: two hold the same model.
+    tar.arg("-C").arg(dir).args(["-cJf"]).arg(dir.join(ARCHIVE)).arg(BIN).env("XZ_OPT", "-9");
+    process::stdout_of(&mut tar)?;
+    fs::remove_dir_all(dir.join(BIN))?;
+    Ok(())
 }
 
 fn text((major, minor): (u32, u32)) -> String {
@@ -86,13 +102,13 @@ fn text((major, minor): (u32, u32)) -> String {
 
 /// Makes the folder, or removes what was packed before. One with other files is refused.
 fn make_room(dir: &Path) -> Result<()> {
-    let own = ["run.sh", "bin", "data", "cache"];
+    let own = ["run.sh", ARCHIVE, BIN, "data", "cache"];
     fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         ensure!(own.iter().any(|own| name == *own), "{} holds {name:?}, which `pack` has not put there", dir.display());
     }
-    for name in ["bin", "data"].map(|name| dir.join(name)).iter().filter(|path| path.is_dir()) {
+    for name in [BIN, "data"].map(|name| dir.join(name)).iter().filter(|path| path.is_dir()) {
         fs::remove_dir_all(name)?;
     }
     Ok(())
@@ -115,15 +131,15 @@ fn copy_folder(from: &Path, to: &Path) -> Result<()> {
 /// All packed files with their sizes; a cache from an earlier run does not count.
 fn files(dir: &Path) -> Result<Vec<(PathBuf, u64)>> {
     let mut found = Vec::new();
-    let mut folders = vec![dir.join("bin"), dir.join("data")];
-    while let Some(folder) = folders.pop().filter(|folder| folder.is_dir()) {
-        for entry in fs::read_dir(&folder)? {
-            let entry = entry?;
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            } else {
-                found.push((entry.path(), entry.metadata()?.len()));
+    let mut waiting = vec![dir.join(ARCHIVE), dir.join("run.sh"), dir.join("data")];
+    while let Some(path) = waiting.pop() {
+        if path.is_dir() {
+            for entry in fs::read_dir(&path)? {
+                waiting.push(entry?.path());
             }
+        } else if path.is_file() {
+            let bytes = path.metadata()?.len();
+            found.push((path, bytes));
         }
     }
     Ok(found)
@@ -189,7 +205,7 @@ mod tests {
     fn sizes_are_those_of_all_files() {
         let folder = tempfile::tempdir().expect("a folder");
         let dir = folder.path();
-        for (name, bytes) in [("bin/x", 10), ("data/golden/a/m", 100)] {
+        for (name, bytes) in [("run.sh", 10), ("data/golden/a/m", 100), ("cache/k", 1000)] {
             let path = dir.join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
             fs::write(path, vec![0; bytes]).expect("a file");
@@ -200,8 +216,20 @@ mod tests {
     }
 
     #[test]
+    fn programs_that_share_much_become_small() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path();
+        fs::create_dir(dir.join(BIN)).expect("a folder");
+        let noise = |i: u32| (u64::from(i).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8;
+        let model: Vec<u8> = (0..200_000).map(noise).collect();
+        ["a", "b"].iter().for_each(|name| fs::write(dir.join(BIN).join(name), &model).expect("a file"));
+        compress(dir).expect("tar and xz");
+        assert!(!dir.join(BIN).exists() && dir.join(ARCHIVE).metadata().expect("a file").len() < 300_000);
+    }
+
+    #[test]
     fn the_script_is_posix() {
-        let status = std::process::Command::new("sh").args(["-n", "-c", include_str!("run.sh")]).status();
+        let status = Command::new("sh").args(["-n", "-c", include_str!("run.sh")]).status();
         assert!(status.expect("a shell").success());
     }
 }

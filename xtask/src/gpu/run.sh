@@ -7,7 +7,8 @@
 #   run.sh bench-gpu --model FILE --llama-bench PATH
 #
 # ROCMFORGE_HIP_LIBRARY names the HIP library; otherwise the system's is used, or bin/libhip_on_cuda.so over CUDA.
-# ROCMFORGE_CACHE names the folder in which compiled kernels are kept; otherwise it is `cache` beside this file.
+# ROCMFORGE_CACHE names the folder in which compiled kernels are kept; otherwise it is `cache` beside this file. Test data
+# lies in `data` beside this file, or else in the current folder's `tests/data`.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 needed=@GLIBC@
@@ -24,6 +25,10 @@ case $libc in
   *) echo "error: $libc, but glibc $needed is needed" >&2; exit 1 ;;
 esac
 echo "$libc (glibc $needed or later is needed), $(nproc) cores"
+
+if [ ! -x "$here/bin/xtask" ] || [ "$here/bin.tar.xz" -nt "$here/bin/xtask" ]; then
+  tar -C "$here" -xJmf "$here/bin.tar.xz" || { echo "error: tar and xz are needed to unpack bin.tar.xz" >&2; exit 1; }
+fi
 
 ROCMFORGE_CACHE=${ROCMFORGE_CACHE:-$here/cache}
 export ROCMFORGE_CACHE
