@@ -67,13 +67,13 @@ fn norm(bench: &mut Bench, options: &Options, tokens: usize) -> Outcome {
 fn gate(bench: &mut Bench, options: &Options, tokens: usize) -> Outcome {
     let cols = options.size(14336, 512);
     let [gate, up, to] = [(); 3].map(|()| Activations::new(bench, tokens, cols));
-    let (gate, up, to) = (gate?.forms().f32, up?, to?);
+    let (gate, up, to) = (gate?, up?, to?);
     let kernel = Gate::load(&bench.kernels)?;
     let (out, bytes) = form_for(tokens, &to);
     let work = Work::Bytes(tokens * cols * (8 + bytes));
     bench.row("silu(gate) * up", &format!("[{tokens}, {cols}]"), work, 1, |stream, _| {
         let activation = Some(Activation::Silu);
-        let up = up.forms().f32;
+        let (gate, up) = (gate.forms().f32, up.forms().f32);
         kernel.run(stream, &GateCall { gate, spread: false, up, activation, out, rows: tokens, cols })
     });
     Ok(())
