@@ -8,8 +8,8 @@ use rocmforge_engine::ModelFile;
 use rocmforge_model::BuildOptions;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits, StepOutput,
-    StepSequence,
+    Backend, BackendError, BlockCopy, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits,
+    StepOutput, StepSequence,
 };
 
 /// A file of the tests' data.
@@ -126,5 +126,13 @@ impl<B: Backend> Loaded<B> {
         }
         let ticket = self.backend.submit(self.model, self.cache, &step)?;
         self.backend.wait(ticket)
+    }
+
+    /// Copies blocks of the cache.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn copy_blocks(&mut self, copies: &[BlockCopy]) -> Result<(), BackendError> {
+        self.backend.copy_blocks(self.cache, copies)
     }
 }

@@ -4,8 +4,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rocmforge_chat::Message;
+use rocmforge_cpu_backend::CpuBackend;
 use rocmforge_engine::{
     CancelToken, EndTokens, Engine, EngineError, EngineOptions, Event, FinishReason, ModelFile, Request,
+};
+use rocmforge_program::Program;
+use rocmforge_program::backend::{
+    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
+    StepTicket, WeightSource,
 };
 use rocmforge_sampler::SamplingParams;
 
@@ -159,4 +165,76 @@ fn what_cannot_run_is_refused_with_its_reason() {
     let bad = EngineOptions { threads: 0, ..EngineOptions::default() };
     let file = ModelFile::from_static("demo", rocmforge_demo_model::GGUF).expect("it is valid");
     assert!(matches!(Engine::load(Arc::new(file), bad), Err(EngineError::BadOption { option: "threads", .. })));
+}
+
+/// A backend whose logits of one sequence are no numbers.
+struct BadModel {
+    backend: CpuBackend,
+    /// The wanted rows of the step under way that follow a context with this token.
+    token: u32,
+    rows: Vec<usize>,
+    vocab_size: usize,
+}
+
+impl Backend for BadModel {
+    fn device(&self) -> &DeviceInfo {
+        self.backend.device()
+    }
+
+    fn load(
+        &mut self,
+        program: &Program,
+        weights: Arc<dyn WeightSource>,
+        limits: StepLimits,
+    ) -> Result<ModelId, BackendError> {
+        self.vocab_size = program.vocab_size;
+        self.backend.load(program, weights, limits)
+    }
+
+    fn make_cache(&mut self, model: ModelId, spec: CacheSpec) -> Result<CacheId, BackendError> {
+        self.backend.make_cache(model, spec)
+    }
+
+    fn submit(&mut self, model: ModelId, cache: CacheId, step: &StepInput) -> Result<StepTicket, BackendError> {
+        self.rows =
+            (0..step.wanted.len()).filter(|&row| step.tokens[step.wanted[row] as usize] == self.token).collect();
+        self.backend.submit(model, cache, step)
+    }
+
+    fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {
+        let mut logits = self.backend.wait(ticket)?.logits;
+        self.rows.iter().for_each(|row| logits[row * self.vocab_size + 9] = f32::NAN);
+        Ok(StepOutput::of_logits(logits, self.vocab_size))
+    }
+
+    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError> {
+        self.backend.copy_blocks(cache, copies)
+    }
+}
+
+#[test]
+fn logits_that_are_no_numbers_end_their_request_alone() {
+    let request = |tokens: &[u32]| {
+        let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+        Request { sampling, max_tokens: Some(4), end_tokens: EndTokens::Ignored, ..Request::new(tokens.to_vec()) }
+    };
+    let expected = demo(1).generate(request(&[100, 200]), |_| {}).expect("it runs").tokens;
+    let backend = CpuBackend::new(2).expect("threads start");
+    let backend = BadModel { backend, token: 300, rows: Vec::new(), vocab_size: 0 };
+    let file = ModelFile::from_static(rocmforge_demo_model::NAME, rocmforge_demo_model::GGUF).expect("it is valid");
+    let options = EngineOptions { threads: 2, max_sequences: 2, context_length: Some(64), ..EngineOptions::default() };
+    let mut engine = Engine::with_backend(Arc::new(file), Box::new(backend), options).expect("the model loads");
+    let bad = engine.submit(request(&[100, 300])).expect("accepted");
+    let good = engine.submit(request(&[100, 200])).expect("accepted");
+    let (mut tokens, mut ended) = (Vec::new(), Vec::new());
+    while !engine.is_idle() {
+        let on_event = &mut |event| match event {
+            Event::Token { request, token, .. } => tokens.push((request, token)),
+            Event::Finished { request, reason, .. } => ended.push((request, reason)),
+        };
+        engine.step(on_event).expect("the step itself runs");
+    }
+    assert_eq!(tokens, expected.iter().map(|&token| (good, token)).collect::<Vec<_>>());
+    let reason = "row 0 of the step: the model computed no number for the logit of token 9".to_string();
+    assert_eq!(ended, [(bad, FinishReason::Error(reason)), (good, FinishReason::Length)]);
 }

@@ -4,5 +4,8 @@ mod demo;
 mod engine;
 mod golden;
 mod hip;
+mod hip_faults;
+mod hip_numbers;
 mod hip_ops;
 mod invariance;
+mod private_fake;

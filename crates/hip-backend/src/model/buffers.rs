@@ -88,7 +88,7 @@ impl BufferPlan {
     }
 }
 
-fn linear_input(op: &Op) -> Option<ValueId> {
+pub(super) fn linear_input(op: &Op) -> Option<ValueId> {
     match op {
         Op::Linear { x, .. } | Op::Linears { x, .. } | Op::ExpertLinear { x, .. } => Some(*x),
         _ => None,
@@ -127,6 +127,14 @@ impl Buffers {
     /// All of it: a step writes what it reads of this.
     pub fn all(&self) -> [&Buffer; 4] {
         [&self.arena, &self.scratch, &self.results, &self.forms]
+    }
+
+    /// Where these forms lie, and their bytes.
+    pub fn places(&self, forms: Forms) -> impl Iterator<Item = (DevicePtr, usize)> {
+        let wanted = [forms.q8, forms.q8, forms.half, forms.half, forms.bhalf];
+        let ends = self.offsets.into_iter().skip(1).chain([self.forms.len()]);
+        let places = self.offsets.into_iter().zip(ends).zip(wanted).filter(|(_, wanted)| *wanted);
+        places.map(|((start, end), _)| (self.forms.ptr().add(start), end - start))
     }
 
     fn form(&self, index: usize) -> DevicePtr {

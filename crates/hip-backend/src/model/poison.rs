@@ -2,10 +2,12 @@
 //! each op writes is looked through.
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use rocmforge_program::backend::{BackendError, StepLimits};
 use rocmforge_program::{Op, Program, ValueId};
 
+use super::buffers::linear_input;
 use super::run::Run;
 use crate::driver::{Buffer, Device, HipError, PinnedBuffer};
 use crate::error::Failure;
@@ -39,6 +41,37 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Makes what an op will write NaN, where an older value lies in its place. What an op works on in place stays.
+    pub(super) fn poison_outputs(&self, at: usize, op: &Op) -> Result<(), HipError> {
+        if self.model.poison.is_none() {
+            return Ok(());
+        }
+        for out in op.outputs() {
+            let range = self.range(out);
+            let is_in_place = op.inputs().into_iter().any(|x| {
+                let other = self.range(x);
+                other.start < range.end && range.start < other.end
+            });
+            if !is_in_place {
+                self.stream.fill(self.value(out), 0xff, range.len())?;
+            }
+        }
+        let written = op.outputs().last().map(|&out| self.form_plan(out).written[at]);
+        let prepared = linear_input(op).map(|x| self.form_plan(x).prepared[at]);
+        for forms in written.into_iter().chain(prepared) {
+            for (start, bytes) in self.model.buffers.places(forms) {
+                self.stream.fill(start, 0xff, bytes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of a value in the arena.
+    fn range(&self, x: ValueId) -> Range<usize> {
+        let start = self.model.memory.offsets[x.0 as usize] * size_of::<f32>();
+        start..start + self.rows(x) * self.cols(x) * size_of::<f32>()
+    }
+
     /// Waits for an op and looks through what it wrote.
     ///
     /// # Errors
@@ -63,6 +96,7 @@ impl Run<'_> {
     /// The first row of a value with a NaN or +inf, and how many it has.
     fn first_bad_row(&self, poison: &Poison, x: ValueId) -> Result<Option<(usize, u32)>, Failure> {
         let rows = self.rows(x);
+        self.stream.fill(poison.counts.ptr(), 0xff, poison.counts.len())?;
         self.model.tools.sample.guard(self.stream, self.value(x), poison.counts.ptr(), rows, self.cols(x))?;
         let mut host = poison.host.borrow_mut();
         self.stream.copy_out(&mut host, 0..rows * size_of::<u32>(), poison.counts.ptr())?;

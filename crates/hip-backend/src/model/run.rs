@@ -51,6 +51,7 @@ impl Run<'_> {
         for (at, op) in self.model.program.ops.iter().enumerate() {
             // A step that wants no logits skips everything that leads to them alone.
             if op.outputs().iter().any(|&out| self.rows(out) > 0) {
+                self.poison_outputs(at, op)?;
                 self.prepare(at, op)?;
                 self.op(at, op)?;
                 self.mark_op(op)?;
@@ -234,7 +235,7 @@ impl Run<'_> {
         }
     }
 
-    fn form_plan(&self, x: ValueId) -> &FormPlan {
+    pub(super) fn form_plan(&self, x: ValueId) -> &FormPlan {
         self.model.plans.of(self.regime(x))
     }
 
