@@ -1,8 +1,8 @@
 // prefill.hip   attention of many queries over a paged cache on the matrix units:
-//   s_j = softcap(scale * q · k_j), a = softmax([s_j …, sink]), out = Σ_j a_j v_j        over the visible j (arXiv:1706.03762)
+//   s_j = softcap(scale * q · k_j), a = softmax([s_j …, sink]), out = Σ_j a_j v_j  over the visible j (arXiv:1706.03762)
 //
-// Compiled for one type of cache RF_KV (rf/kv.h) and for heads of up to RF_DIM columns of K and RF_VALUE of V, multiples
-// of 16; columns that a model does not have are zeros in LDS.
+// Compiled for one type of cache RF_KV (rf/kv.h) and for heads of up to RF_DIM columns of K and RF_VALUE of V,
+// multiples of 16.
 //
 // in     q f32 [rows, heads * head_dim]; cache planes; tiles of queries: sequence and first query of each; query_start,
 //        query_context (position + 1), context_len and block tables of the sequences; sinks f32 [heads] or null
@@ -27,7 +27,8 @@ using Shape = PrefillShape<RF_KV, RF_DIM, RF_VALUE>;
 using Wave = PrefillWave<Shape>;
 
 // Copies queries to registers piece by piece, through the place where keys and values will be.
-template <int FIRST> RF_INLINE void hold_queries(Wave& wave, const PrefillArgs& a, float factor, PrefillLds<Shape>& lds) {
+template <int FIRST>
+RF_INLINE void hold_queries(Wave& wave, const PrefillArgs& a, float factor, PrefillLds<Shape>& lds) {
     if constexpr (FIRST < Wave::STEPS) {
         stage_queries<Shape>(a, factor, FIRST * 16, lds);
         barrier();
@@ -76,7 +77,8 @@ RF_INLINE void prefill_rows(const PrefillArgs& a, PrefillLds<Shape>& lds) {
         wave.add_scores(score, lds.queries(), lds.keys());
         values.finish(v, lds.key_row[tile % 2], lds.values());
         if (capped) wave.cap(score, lds, a.softcap);
-        if (tile * Shape::KEYS < work.low || (tile + 1) * Shape::KEYS > work.high) wave.hide(score, lds, tile * Shape::KEYS);
+        const u32 start = tile * Shape::KEYS;
+        if (start < work.low || start + Shape::KEYS > work.high) wave.hide(score, lds, start);
         Weights weights[Wave::TILES][Wave::KEY_TILES];
         wave.soften(score, weights, lds, capped);
         async_wait<0>();

@@ -138,7 +138,7 @@ struct Larger {
     RF_INLINE static float apply(float a, float b) { return larger(a, b); }
 };
 
-// ---- weights: accumulators of the first product as an input of the second ----------------------------------------------
+// ---- weights: accumulators of the first product as an input of the second -------------------------------------------
 // A tile of weights as halves, two neighbouring accumulators in each.
 struct Weights { u32 r[FragC::COUNT / 2]; };
 

@@ -69,7 +69,8 @@ template <class Shape> struct alignas(16) PrefillLds {
 
 // ---- queries --------------------------------------------------------------------------------------------------------
 // The places of rows in q and out, and what each sees. Rows that are none are of zeros, and see everything.
-template <class Shape> RF_INLINE void place_rows(const PrefillArgs& a, const PrefillWork& work, PrefillLds<Shape>& lds) {
+template <class Shape>
+RF_INLINE void place_rows(const PrefillArgs& a, const PrefillWork& work, PrefillLds<Shape>& lds) {
     for (u32 i = thread_id(); i < Shape::ROWS; i += Shape::THREADS) {
         const u32 query = i / a.together, head = i % a.together, row = work.first + query;
         const bool live = query < work.queries && head < work.heads;
@@ -140,7 +141,8 @@ template <class Kv> struct Held {
 
     RF_INLINE void fetch(const PlaneRows& from, u32 row, u32 col) {
         col = min_(col, from.width - 8);
-        raw = Kv::load8(static_cast<const typename Kv::Elem*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
+        const u64 at = static_cast<u64>(row) * from.stride + col;
+        raw = Kv::load8(static_cast<const typename Kv::Elem*>(from.numbers) + at);
         if (Kv::SCALED) scale = from.scales[static_cast<u64>(row) * (from.stride / 32) + col / 32];
     }
     RF_INLINE u32x4 halves() const { return Kv::halves(raw, Kv::SCALED ? to_f32(scale) : 1.0f); }
@@ -161,8 +163,8 @@ template <class Kv, class Shape, int WIDTH> struct StageRows {
     RF_INLINE static bool stores() { return ACROSS * 8 == WIDTH || column() < WIDTH; }
     RF_INLINE static half* place(half* tile, int i) { return tile + key(i) * STRIDE + column(); }
     RF_INLINE static void copy(const PlaneRows& from, const u32* key_row, int i, half* tile) {
-        const u32 row = key_row[key(i)], col = min_(column(), from.width - 8);
-        async_copy16(place(tile, i), static_cast<const half*>(from.numbers) + static_cast<u64>(row) * from.stride + col);
+        const u64 at = static_cast<u64>(key_row[key(i)]) * from.stride + min_(column(), from.width - 8);
+        async_copy16(place(tile, i), static_cast<const half*>(from.numbers) + at);
     }
     RF_INLINE void fetch(const PlaneRows& from, const u32* key_row, half* tile) {
         RF_UNROLL_TILES for (int i = 0; i < (Shape::AHEAD ? PER : 0); ++i) {
@@ -184,8 +186,8 @@ template <class Kv, class Shape, int WIDTH> struct StageRows {
     }
 };
 
-// A tile [column][key]: a lane turns 4 keys by 8 columns. Column 8 g + i is row i * WIDTH / 8 + g of the tile: neighbouring
-// lanes have neighbouring g, whose rows lie in different banks; column_of() leads back.
+// A tile [column][key]: a lane turns 4 keys by 8 columns. Column 8 g + i is row i * WIDTH / 8 + g of the tile:
+// neighbouring lanes have neighbouring g, whose rows lie in different banks; column_of() leads back.
 template <class Kv, class Shape, int WIDTH> struct StageColumns {
     static constexpr u32 THREADS = Shape::THREADS, GROUPS = WIDTH / 8, COUNT = Shape::KEYS / 4 * GROUPS;
     static constexpr int PER = (COUNT + THREADS - 1) / THREADS, STRIDE = Shape::KEYS + 8;
@@ -231,8 +233,12 @@ template <int WIDTH> RF_INLINE constexpr u32 column_of(u32 tile_row) {
     return KEYS_DOWN ? tile_row % (WIDTH / 8) * 8 + tile_row / (WIDTH / 8) : tile_row;
 }
 
-template <bool DOWN, class Kv, class Shape> struct StageValuesOf { using Type = StageColumns<Kv, Shape, Shape::VALUE>; };
-template <class Kv, class Shape> struct StageValuesOf<false, Kv, Shape> { using Type = StageRows<Kv, Shape, Shape::VALUE>; };
+template <bool DOWN, class Kv, class Shape> struct StageValuesOf {
+    using Type = StageColumns<Kv, Shape, Shape::VALUE>;
+};
+template <class Kv, class Shape> struct StageValuesOf<false, Kv, Shape> {
+    using Type = StageRows<Kv, Shape, Shape::VALUE>;
+};
 template <class Kv, class Shape> using StageValues = typename StageValuesOf<KEYS_DOWN, Kv, Shape>::Type;
 template <class Kv, class Shape> using StageKeys = StageRows<Kv, Shape, Shape::DIM>;
 

@@ -2,7 +2,7 @@
 // of values (arXiv:2205.14135).
 //
 // A wave has TILES tiles of 16 rows. Weights are 2^(score - largest so far), times 2^BIAS so that small ones stay
-// normal halves, which the matrix unit of gfx90a takes others for zero; the sum of weights carries the same factor.
+// normal halves (the matrix unit of gfx90a takes others for zero); the sum of weights carries the same factor.
 // Tiles of keys begin at multiples of their size, and one that a row does not see changes nothing of the row: a
 // query's result is the same bits in any tile of queries.
 #pragma once
@@ -21,8 +21,9 @@
 namespace rf {
 
 constexpr float BIAS = 14.0f;
-// Less than any score, and finite: what a row that has seen nothing yet has as its largest.
-constexpr float NOTHING = -1e30f;
+// What a row that has seen nothing yet has as its largest: less than any score, which is a product of at most 256
+// columns of Q within 1024 and of K within 65504, and finite, so that it has differences.
+constexpr float NOTHING = -1e11f;
 
 template <class Shape> struct PrefillWave {
     static constexpr int TILES = Shape::TILES, KEY_TILES = Shape::KEYS / 16, STEPS = Shape::DIM / 16;
@@ -80,7 +81,8 @@ template <class Shape> struct PrefillWave {
                 if constexpr (Shape::HOLDS_Q) {
                     q[t] = held[t][step];
                 } else {
-                    load_query(q[t], queries + (first_row() + t * 16) * Shape::QUERY_STRIDE + step * 16, Shape::QUERY_STRIDE);
+                    load_query(q[t], queries + (first_row() + t * 16) * Shape::QUERY_STRIDE + step * 16,
+                               Shape::QUERY_STRIDE);
                 }
             }
             RF_UNROLL_TILES for (int j = 0; j < KEY_TILES; ++j) {
@@ -125,8 +127,8 @@ template <class Shape> struct PrefillWave {
     }
 
     // Turns scores into weights; what was added up so far is brought to the new largest score.
-    RF_INLINE void soften(FragC (&score)[TILES][KEY_TILES], Weights (&weights)[TILES][KEY_TILES], const PrefillLds<Shape>& lds,
-                          bool capped) {
+    RF_INLINE void soften(FragC (&score)[TILES][KEY_TILES], Weights (&weights)[TILES][KEY_TILES],
+                          const PrefillLds<Shape>& lds, bool capped) {
         float factor[TILES][LANE_QUERIES];
         bool grew = false;
         RF_UNROLL_TILES for (int t = 0; t < TILES; ++t) {
