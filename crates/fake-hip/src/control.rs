@@ -145,6 +145,7 @@ pub struct FakeHip {
     clear_faults: unsafe extern "C" fn(),
     set: unsafe extern "C" fn(*const c_char, *const c_char) -> c_int,
     last_message: unsafe extern "C" fn(*mut c_char, usize) -> usize,
+    device_reset: unsafe extern "C" fn() -> hipError_t,
 }
 
 impl FakeHip {
@@ -180,6 +181,7 @@ impl FakeHip {
                 clear_faults: *library.get(b"fake_hip_clear_faults")?,
                 set: *library.get(b"fake_hip_set")?,
                 last_message: *library.get(b"fake_hip_last_message")?,
+                device_reset: *library.get(b"hipDeviceReset")?,
             })
         }
     }
@@ -188,6 +190,14 @@ impl FakeHip {
     pub fn reset(&self) {
         // SAFETY: the function asks for nothing.
         unsafe { (self.reset)() }
+    }
+
+    /// Takes everything from the thread's device that was not released, as the end of the process would. For after a
+    /// fault, when whoever had something there has dropped it: device memory, pinned memory and handles are gone.
+    pub fn reset_device(&self) -> hipError_t {
+        // SAFETY: the function asks for nothing. Handles and device addresses are looked up in every call; that nobody
+        // reads pinned memory any more is what is asked of the caller, a test.
+        unsafe { (self.device_reset)() }
     }
 
     /// How many calls of a function were made since the last reset.
