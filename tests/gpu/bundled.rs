@@ -86,5 +86,5 @@ pub fn on_device(file: Arc<ModelFile>, hip: HipOptions, options: EngineOptions) 
 
 /// Sizes of an engine for one sequence of the bundled model's whole context.
 pub fn options() -> EngineOptions {
-    EngineOptions { context_length: Some(2048), logits_per_step: 64, ..EngineOptions::default() }
+    EngineOptions { context_length: Some(2048), logits_per_step: 512, ..EngineOptions::default() }
 }
