@@ -14,7 +14,7 @@ use args::{Cli, Command};
 fn main() {
     signals::install();
     let cli = Cli::parse();
-    output::start_logging(&cli.common);
+    rocmforge_launch::start_logging(&cli.common, tracing::Level::WARN);
     let result = match &cli.command {
         None => commands::chat::or_prompt(&cli),
         Some(Command::Generate(args)) => commands::generate::run(&cli, args),

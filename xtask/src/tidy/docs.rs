@@ -27,7 +27,7 @@ const TESTS_PAGE: &str = "CONTRIBUTING.md";
 
 /// The page about the command line names every option that all commands share.
 pub fn common_options(workspace: &Workspace) -> Vec<Finding> {
-    const FILE: &str = "crates/cli/src/args.rs";
+    const FILE: &str = "crates/launch/src/args.rs";
     let page = workspace.text(COMMAND_LINE_PAGE);
     let after = workspace.text(FILE).split_once("pub struct CommonArgs {").map(|(_, after)| after);
     let Some((fields, _)) = after.and_then(|after| after.split_once("\n}")) else {
@@ -171,7 +171,7 @@ mod tests {
     fn an_option_that_the_page_forgets_is_found() {
         let args = "pub struct CommonArgs {\n    /// Where\n    pub kv_type: KvArg,\n    pub log_json: bool,\n}\n";
         let check = |page: &str| {
-            found(common_options(&files(&[("crates/cli/src/args.rs", args), ("docs/src/command-line.md", page)])))
+            found(common_options(&files(&[("crates/launch/src/args.rs", args), ("docs/src/command-line.md", page)])))
         };
         assert!(check("`--kv-type f16`, `--log-json`").is_empty());
         assert_eq!(check("`--kv-type f16`"), ["docs/src/command-line.md: does not name `--log-json`"]);

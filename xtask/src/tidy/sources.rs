@@ -20,7 +20,7 @@ const UNFINISHED_MACROS: [&str; 3] = [concat!("to", "do"), "unimplemented", "dbg
 const PRINTING_MACROS: [&str; 4] = ["print", "println", "eprint", "eprintln"];
 
 /// Packages whose job is the terminal.
-const MAY_PRINT: [&str; 2] = ["rocmforge-cli", "xtask"];
+const MAY_PRINT: [&str; 3] = ["rocmforge-cli", "rocmforge-launch", "xtask"];
 
 /// Top folders of one person's or one build machine's files.
 const MACHINE_FOLDERS: [&str; 8] = ["home", "Users", "root", "work", "workspace", "builds", "mnt", "media"];

@@ -12,8 +12,8 @@ pub fn run(cli: &Cli, args: &BenchArgs) -> Result<(), CliError> {
         return Err(CliError::BadInput("--repeat 0: expected at least 1".into()));
     }
     let longest = args.prompt_tokens.max(args.gen_tokens).max(1);
-    let options = EngineOptions { context_length: Some(longest), ..super::engine_options(&cli.common) };
-    let mut engine = super::load_engine(&cli.common, options, args.json)?;
+    let options = EngineOptions { context_length: Some(longest), ..cli.common.engine_options() };
+    let mut engine = cli.common.load_engine(options, args.json)?;
     let prompt = measure(args.repeat, args.prompt_tokens, &mut engine, Engine::time_prompt)?;
     let generation = measure(args.repeat, args.gen_tokens, &mut engine, Engine::time_generation)?;
     if args.json {

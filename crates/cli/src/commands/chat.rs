@@ -40,7 +40,7 @@ pub fn or_prompt(cli: &Cli) -> Result<(), CliError> {
 }
 
 pub fn run(cli: &Cli, args: &ChatArgs) -> Result<(), CliError> {
-    let engine = super::load_engine(&cli.common, super::engine_options(&cli.common), false)?;
+    let engine = cli.common.load_engine(cli.common.engine_options(), false)?;
     let mut chat =
         Chat { engine, args, system: args.system.clone(), messages: Vec::new(), raw: Vec::new(), last: None };
     chat.clear();

@@ -6,10 +6,11 @@ use rocmforge_hip_backend::OpenError;
 use rocmforge_hip_backend::driver::{HipError, MemoryInfo};
 use rocmforge_hip_backend::library::Inventory;
 use rocmforge_hip_backend::survey::{DeviceSurvey, Survey};
+use rocmforge_launch::CommonArgs;
 use rocmforge_program::backend::{Backend, DeviceInfo};
 use serde_json::{Value, json};
 
-use crate::args::{Cli, CommonArgs, DevicesArgs};
+use crate::args::{Cli, DevicesArgs};
 use crate::device;
 use crate::error::CliError;
 use crate::output::{self, bytes};

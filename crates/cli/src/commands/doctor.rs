@@ -18,7 +18,7 @@ const LITTLE_MEMORY: u64 = 1 << 30;
 
 pub fn run(cli: &Cli, args: &DoctorArgs) -> Result<(), CliError> {
     let cpu = devices::processor(&cli.common)?;
-    let hip = device::hip_options(&cli.common);
+    let hip = cli.common.hip_options();
     let mut checks = vec![Check::ok("processor", cpu.name)];
     checks.extend(look(&Survey::take(), &nodes(), &user_groups(), &|ordinal| self_test(&hip, ordinal)));
     if args.json {

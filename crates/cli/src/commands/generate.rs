@@ -13,7 +13,7 @@ pub fn run(cli: &Cli, args: &GenerateArgs) -> Result<(), CliError> {
     let prompt =
         super::text_argument(args.prompt.as_deref(), args.prompt_file.as_deref(), "--prompt or --prompt-file")?;
     let quiet = args.quiet || args.json;
-    let mut engine = super::load_engine(&cli.common, super::engine_options(&cli.common), quiet)?;
+    let mut engine = cli.common.load_engine(cli.common.engine_options(), quiet)?;
     let request = Request {
         max_tokens: args.max_tokens,
         stop: args.stop.clone(),

@@ -14,11 +14,11 @@ use crate::output;
 pub fn run(cli: &Cli, args: &LogitsArgs) -> Result<(), CliError> {
     let tokens: Vec<TokenId> = serde_json::from_value(super::read_json(&args.tokens)?)
         .map_err(|e| CliError::BadInput(format!("{}: expected a list of token ids: {e}", args.tokens.display())))?;
-    let options = EngineOptions { logits_per_step: 64, ..super::engine_options(&cli.common) };
+    let options = EngineOptions { logits_per_step: 64, ..cli.common.engine_options() };
     let mut engine = if args.reference {
-        Engine::with_backend(super::open_model(&cli.common)?, Box::new(ReferenceBackend::new()), options)?
+        Engine::with_backend(cli.common.open_model()?, Box::new(ReferenceBackend::new()), options)?
     } else {
-        super::load_engine(&cli.common, options, true)?
+        cli.common.load_engine(options, true)?
     };
     let failed = |source| CliError::Write { path: args.output.clone(), source };
     let mut out = BufWriter::new(File::create(&args.output).map_err(failed)?);

@@ -15,74 +15,12 @@ pub mod tokenize;
 use std::fs;
 use std::io::{self, IsTerminal, Read};
 use std::path::Path;
-use std::sync::Arc;
 
-use rocmforge_engine::{Engine, EngineOptions, ModelFile};
 use rocmforge_sampler::{Dry, Mirostat, SamplingParams};
 use serde_json::Value;
 
-use crate::args::{CommonArgs, SamplingArgs};
-use crate::device;
+use crate::args::SamplingArgs;
 use crate::error::CliError;
-use crate::output::bytes;
-
-/// The model that was asked for, or the bundled one.
-fn open_model(common: &CommonArgs) -> Result<Arc<ModelFile>, CliError> {
-    let file = match &common.model {
-        Some(path) => ModelFile::open(path)?,
-        None => ModelFile::from_static(rocmforge_demo_model::NAME, rocmforge_demo_model::GGUF)?,
-    };
-    for warning in file.gguf().warnings() {
-        tracing::warn!("{}: {warning}", file.path().display());
-    }
-    Ok(Arc::new(file))
-}
-
-/// Engine options from the common flags.
-fn engine_options(common: &CommonArgs) -> EngineOptions {
-    EngineOptions {
-        threads: common.threads,
-        context_length: common.ctx_size,
-        kv_type: common.kv_type.into(),
-        ..EngineOptions::default()
-    }
-}
-
-/// Loads the model onto the device of choice; `quiet` keeps what is said about both from stderr.
-fn load_engine(common: &CommonArgs, options: EngineOptions, quiet: bool) -> Result<Engine, CliError> {
-    let (engine, fallback) = Engine::load_on(open_model(common)?, &device::options(common), options)?;
-    if let Some(fallback) = fallback {
-        device::announce(&fallback, quiet);
-    }
-    if !quiet {
-        describe(&engine, common);
-    }
-    Ok(engine)
-}
-
-/// Says once, in plain words, what runs where.
-fn describe(engine: &Engine, common: &CommonArgs) {
-    let program = engine.program();
-    let token_bytes =
-        rocmforge_program::backend::KvType::from(common.kv_type).bytes(program.cache_elements_per_token());
-    let (context, wanted) = (engine.context_length(), engine.wanted_context_length());
-    let cut = if wanted > context { format!(" of {wanted}, which is what fits on the device") } else { String::new() };
-    eprintln!(
-        "{} ({}, {}) on {}; context {context} tokens{cut}, KV cache {} ({})",
-        engine.file().path().display(),
-        program.name,
-        bytes(engine.file().file_bytes()),
-        engine.device().name,
-        bytes((token_bytes * context) as u64),
-        common.kv_type_name(),
-    );
-}
-
-impl CommonArgs {
-    fn kv_type_name(&self) -> &'static str {
-        rocmforge_program::backend::KvType::from(self.kv_type).name()
-    }
-}
 
 /// Sampling parameters from the flags.
 fn sampling_params(args: &SamplingArgs) -> SamplingParams {

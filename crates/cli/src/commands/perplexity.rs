@@ -13,9 +13,9 @@ pub fn run(cli: &Cli, args: &PerplexityArgs) -> Result<(), CliError> {
     let options = EngineOptions {
         logits_per_step: 64,
         context_length: Some(cli.common.ctx_size.unwrap_or(args.window)),
-        ..super::engine_options(&cli.common)
+        ..cli.common.engine_options()
     };
-    let mut engine = super::load_engine(&cli.common, options, args.json)?;
+    let mut engine = cli.common.load_engine(options, args.json)?;
     let tokens = engine.tokenizer().encode(&text, EncodeOptions { add_special: true, parse_special: true })?;
     let windows = tokens.len() / args.window.max(1);
     let bar = output::progress(windows as u64, "{bar:30} {pos}/{len} windows, {eta} left, {msg}");

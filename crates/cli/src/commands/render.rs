@@ -18,7 +18,7 @@ pub fn run(cli: &Cli, args: &RenderArgs) -> Result<(), CliError> {
     let format = match (&args.template, &cli.common.model) {
         (Some(_), None) => None,
         _ => {
-            let file = super::open_model(&cli.common)?;
+            let file = cli.common.open_model()?;
             let tokenizer = Tokenizer::from_gguf(file.gguf().metadata())?;
             Some(ChatFormat::of(file.gguf().metadata(), &tokenizer)?)
         }

@@ -9,7 +9,7 @@ use crate::output;
 
 pub fn run(cli: &Cli, args: &TokenizeArgs) -> Result<(), CliError> {
     let text = super::text_argument(args.text.as_deref(), args.text_file.as_deref(), "--text or --text-file")?;
-    let file = super::open_model(&cli.common)?;
+    let file = cli.common.open_model()?;
     let tokenizer = Tokenizer::from_gguf(file.gguf().metadata())?;
     let options = EncodeOptions { add_special: args.bos, parse_special: !args.no_parse_special };
     let ids = tokenizer.encode(&text, options)?;
