@@ -1,2 +1,6 @@
 //! The server.
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod error;
 pub mod page;
