@@ -1,6 +1,7 @@
-//! The server.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod body;
 pub mod error;
 pub mod page;
+pub mod transport;
