@@ -16,6 +16,6 @@ pub use engine::Engine;
 pub use error::EngineError;
 pub use load::{EngineOptions, default_threads};
 pub use model_file::ModelFile;
-pub use prompt::ChatFormat;
+pub use prompt::{ChatFormat, ChatPrompt};
 pub use request::{CancelToken, Completion, EndTokens, Event, FinishReason, Request, RequestId, Timings, Usage};
 pub use score::{Perplexity, PerplexityOptions};
