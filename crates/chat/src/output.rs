@@ -26,6 +26,10 @@ pub struct CallFormat {
     /// What may stand between a function's name and its arguments, where the call
     /// is not one JSON value.
     pub named: Option<&'static str>,
+    /// The key of the arguments in a call that is an object.
+    pub arguments: &'static str,
+    /// Whether one mark stands before a list of all calls.
+    pub list: bool,
     /// What tells the format from a chat template's source.
     tell: &'static [&'static str],
 }
@@ -39,6 +43,8 @@ pub static CALL_FORMATS: &[CallFormat] = &[
         open: Some("<tool_call>"),
         close: Some("</tool_call>"),
         named: None,
+        arguments: "arguments",
+        list: false,
         tell: &["<tool_call>", "\"arguments\""],
     },
     // Mistral: a list of calls, or since version 11 of its tokenizer `name[ARGS]{…}`.
@@ -47,6 +53,8 @@ pub static CALL_FORMATS: &[CallFormat] = &[
         open: Some("[TOOL_CALLS]"),
         close: None,
         named: Some("[ARGS]"),
+        arguments: "arguments",
+        list: true,
         tell: &["[TOOL_CALLS]"],
     },
     // Llama 3.1 and later: the bare object, sometimes after a mark that is a special token.
@@ -55,6 +63,8 @@ pub static CALL_FORMATS: &[CallFormat] = &[
         open: None,
         close: None,
         named: None,
+        arguments: "parameters",
+        list: false,
         tell: &["<|start_header_id|>", "\"parameters\""],
     },
 ];

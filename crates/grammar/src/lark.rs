@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 
+use rocmforge_tokenizer::TokenId;
+
 use crate::limits::within;
-use crate::{GrammarError, Limits};
+use crate::{GrammarError, GrammarVocab, Limits};
 
 /// The grammar of texts that a regular expression matches as a whole.
 pub(crate) fn regex(regex: &str) -> Result<String, GrammarError> {
@@ -65,5 +67,44 @@ pub(crate) fn escape(character: char, regex: &mut String) {
     } else {
         // Writing to a string does not fail.
         let _ = write!(regex, "\\x{{{:X}}}", u32::from(character));
+    }
+}
+
+/// A text that marks something: a control token where the vocabulary has it as one, and else characters.
+pub(crate) struct Mark {
+    text: String,
+    token: Option<TokenId>,
+}
+
+impl Mark {
+    pub(crate) fn new(vocab: &GrammarVocab, text: &str) -> Self {
+        let tokenizer = vocab.tokenizer();
+        let token = tokenizer.token_to_id(text).filter(|id| tokenizer.is_special(*id));
+        Self { text: text.to_owned(), token }
+    }
+
+    /// Whether it is a control token.
+    pub(crate) fn is_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// The mark as a symbol of a rule.
+    pub(crate) fn symbol(&self) -> String {
+        match self.token {
+            Some(id) => format!("<[{id}]>"),
+            None => literal(&self.text),
+        }
+    }
+}
+
+/// Two symbols: `before`, any text up to the first mark and the mark, and `TAIL`, any text without the mark.
+pub(crate) fn free_text(mark: &Mark) -> String {
+    let symbol = mark.symbol();
+    match mark.token {
+        Some(_) => format!("before: TAIL? {symbol}\nTAIL: /(?s:.+)/\n"),
+        None => {
+            let any = "/(?s:.*)/";
+            format!("before[suffix={symbol}]: {any}\nTAIL: /(?s:.+)/ & ~({any} {symbol} {any})\n")
+        }
     }
 }

@@ -3,6 +3,7 @@
 
 mod cache;
 mod error;
+mod gbnf;
 mod grammar;
 mod lark;
 mod limits;
@@ -10,6 +11,7 @@ mod matcher;
 mod schema;
 mod source;
 mod spec;
+mod tools;
 mod vocab;
 
 pub use cache::GrammarCache;

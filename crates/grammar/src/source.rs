@@ -3,9 +3,8 @@
 use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use serde_json::{Value, json};
 
-use crate::{GrammarError, GrammarVocab, Limits, Spec};
-use crate::lark;
-use crate::schema;
+use crate::lark::{self, Mark, free_text};
+use crate::{GrammarError, GrammarVocab, Limits, Spec, gbnf, schema, tools};
 
 /// The library's form of a constraint. The first grammar is where a text starts; it names the others.
 pub(crate) fn source(vocab: &GrammarVocab, spec: &Spec, limits: &Limits) -> Result<TopLevelGrammar, GrammarError> {
@@ -15,12 +14,24 @@ pub(crate) fn source(vocab: &GrammarVocab, spec: &Spec, limits: &Limits) -> Resu
         Spec::Regex(regex) => vec![lark_grammar(lark::regex(regex)?)],
         Spec::Choice(choices) => vec![lark_grammar(lark::choice(choices)?)],
         Spec::Lark(text) => vec![lark_grammar(lark::checked(text, limits)?)],
-        Spec::Gbnf(_) | Spec::Tools(_) | Spec::After { .. } => {
-            let _ = vocab;
-            return Err(GrammarError::Invalid { kind: spec.kind(), message: "not yet compiled".to_owned() });
+        Spec::Gbnf(text) => vec![lark_grammar(gbnf::to_lark(text, limits)?)],
+        Spec::Tools(tools) => tools::grammars(vocab, tools, limits)?,
+        Spec::After { mark, then } => {
+            let mut then = source(vocab, then, limits)?.grammars;
+            if let Some(first) = then.first_mut() {
+                first.name = Some("then".to_owned());
+            }
+            let text = format!("start: before /\\n{{0,2}}/ @then\n{}", free_text(&Mark::new(vocab, mark)));
+            then.insert(0, lark_grammar(text));
+            then
         }
     };
     Ok(TopLevelGrammar { grammars, max_tokens: None })
+}
+
+/// A grammar that others can name, as `@name`.
+pub(crate) fn named(name: &str, grammar: GrammarWithLexer) -> GrammarWithLexer {
+    GrammarWithLexer { name: Some(name.to_owned()), ..grammar }
 }
 
 pub(crate) fn lark_grammar(text: String) -> GrammarWithLexer {
@@ -34,7 +45,7 @@ pub(crate) fn json_grammar(schema: Value) -> GrammarWithLexer {
         Value::Bool(true) => serde_json::Map::new(),
         other => return GrammarWithLexer { json_schema: Some(other), ..GrammarWithLexer::default() },
     };
-    schema.insert("x-guidance".to_owned(), json!({"whitespace_pattern": WHITESPACE}));
+    schema.insert("x-guidance".to_owned(), json!({"whitespace_pattern": WHITESPACE, "coerce_one_of": true}));
     GrammarWithLexer { json_schema: Some(Value::Object(schema)), ..GrammarWithLexer::default() }
 }
 
