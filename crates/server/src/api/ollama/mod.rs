@@ -1,0 +1,4 @@
+//! Ollama's API under `/api/`.
+
+mod messages;
+mod time;
