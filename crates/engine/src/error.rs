@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use rocmforge_chat::ChatError;
 use rocmforge_gguf_loader::GgufError;
+use rocmforge_grammar::GrammarError;
 use rocmforge_hip_backend::OpenError;
 use rocmforge_kv_cache::KvCacheError;
 use rocmforge_model::ModelError;
 use rocmforge_program::backend::BackendError;
 use rocmforge_sampler::SamplerError;
+use rocmforge_scheduler::{Refused, SchedulerError};
 use rocmforge_tokenizer::TokenizerError;
 
 /// Every way in which the engine refuses or fails. Messages are one line and say what to do where it can be known.
@@ -80,6 +82,15 @@ pub enum EngineError {
     /// Bad sampling parameters.
     #[error(transparent)]
     Sampler(#[from] SamplerError),
+    /// Grammars cannot work with the model's vocabulary.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
+    /// The request cannot be queued.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The scheduler's bookkeeping fails.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
     /// Nothing to continue.
     #[error("the prompt is empty: give at least one token of text")]
     EmptyPrompt,
@@ -144,7 +155,7 @@ impl EngineError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::Device(error) => matches!(**error, OpenError::NoSuchDevice { .. }),
-            Self::Backend(_) | Self::KvCache(_) => false,
+            Self::Backend(_) | Self::KvCache(_) | Self::Scheduler(_) => false,
             _ => true,
         }
     }

@@ -1,13 +1,16 @@
 //! From a model file to an engine that is ready for requests.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rocmforge_cpu_backend::CpuBackend;
 use rocmforge_kv_cache::BlockPool;
 use rocmforge_model::BuildOptions;
 use rocmforge_program::backend::{Backend, CacheSpec, DeviceInfo, KvType, StepLimits};
+use rocmforge_scheduler::{Preemption, SchedulerConfig};
 use rocmforge_tokenizer::Tokenizer;
 
+use crate::engine::Parts;
 use crate::{ChatFormat, Engine, EngineError, ModelFile};
 
 /// Sizes of an engine, fixed when it is loaded.
@@ -29,6 +32,20 @@ pub struct EngineOptions {
     pub logits_per_step: usize,
     /// Tokens a cache block.
     pub block_size: usize,
+    /// Tokens that the KV cache holds, over all sequences; `None`: enough for all of them at full length, or what
+    /// fits. Sequences that find no room wait, or are computed again later.
+    pub cache_tokens: Option<usize>,
+    /// Tokens that the second tier of the cache holds, in memory of the host. 0: there is none.
+    pub host_cache_tokens: usize,
+    /// Changes of the cache kept for whoever follows them. 0: none are.
+    pub cache_events: usize,
+    /// Requests that may wait.
+    pub max_queue_size: usize,
+    /// Prompt tokens that may wait, over all requests.
+    pub max_queue_tokens: usize,
+    /// How long an idle engine waits for company after a first request. Requests that come while others run join
+    /// the next step anyway.
+    pub batch_timeout: Duration,
 }
 
 /// Context of an engine that was not told one.
@@ -42,6 +59,7 @@ const MANY_TOKENS_PER_STEP: usize = 2048;
 
 impl Default for EngineOptions {
     fn default() -> Self {
+        let queue = SchedulerConfig::default();
         Self {
             threads: default_threads(),
             context_length: None,
@@ -50,6 +68,12 @@ impl Default for EngineOptions {
             tokens_per_step: None,
             logits_per_step: 1,
             block_size: 16,
+            cache_tokens: None,
+            host_cache_tokens: 0,
+            cache_events: 0,
+            max_queue_size: queue.max_queue_size,
+            max_queue_tokens: queue.max_queue_tokens,
+            batch_timeout: Duration::ZERO,
         }
     }
 }
@@ -68,6 +92,10 @@ impl EngineOptions {
             ("tokens per step", self.tokens_per_step.unwrap_or(1), 1 << 20),
             ("logits per step", self.logits_per_step, 1 << 20),
             ("block size", self.block_size, 1 << 10),
+            ("cache tokens", self.cache_tokens.unwrap_or(1), 1 << 40),
+            ("host cache tokens", self.host_cache_tokens.max(1), 1 << 40),
+            ("queue size", self.max_queue_size, 1 << 30),
+            ("queue tokens", self.max_queue_tokens, 1 << 40),
         ] {
             if found == 0 || found > max {
                 let (found, expected) = (found.to_string(), format!("1 to {max}"));
@@ -94,17 +122,51 @@ impl EngineOptions {
         }
     }
 
-    /// The context: what was asked for, or as much as the model was made for and a device with room for `capacity`
-    /// blocks can hold.
-    fn fit_context(&self, trained: usize, capacity: Option<usize>) -> Result<Context, EngineError> {
+    /// The context, what was asked for or what the model was made for, and the blocks of the cache: enough for all
+    /// sequences, or as many as there is room for. `capacity` is that room in blocks, on a device that knows it.
+    fn fit(
+        &self,
+        trained: usize,
+        capacity: Option<usize>,
+        host_blocks: usize,
+    ) -> Result<(Context, usize), EngineError> {
         let usual = if capacity.is_some() { DEFAULT_DEVICE_CONTEXT } else { DEFAULT_CONTEXT };
         let wanted = self.context_length.unwrap_or_else(|| trained.min(usual));
-        let fits = capacity.map_or(usize::MAX, |blocks| blocks / self.max_sequences * self.block_size);
+        let all = wanted.div_ceil(self.block_size).saturating_mul(self.max_sequences);
+        let asked = self.cache_tokens.map_or(all, |tokens| tokens.div_ceil(self.block_size));
+        // Memory of the host is only guessed at, so one sequence has what it asks for.
+        let room = capacity.unwrap_or_else(|| host_blocks.max(wanted.div_ceil(self.block_size)));
+        let is_asked = self.cache_tokens.is_some() && capacity.is_none();
+        let blocks = if is_asked { asked } else { asked.min(room) };
+        let fits = blocks * self.block_size;
         if fits == 0 || (self.context_length.is_some() && wanted > fits) {
             return Err(EngineError::ContextTooLong { context: wanted, fits });
         }
-        Ok(Context { length: wanted.min(fits), wanted })
+        Ok((Context { length: wanted.min(fits), wanted }, blocks))
     }
+
+    fn scheduler(&self, limits: StepLimits, context: Context) -> SchedulerConfig {
+        SchedulerConfig {
+            max_batch_size: self.max_sequences,
+            max_queue_size: self.max_queue_size,
+            max_queue_tokens: self.max_queue_tokens,
+            batch_timeout: self.batch_timeout,
+            max_sequence_length: context.length,
+            max_tokens_per_step: limits.max_tokens,
+            max_rows_per_step: limits.max_wanted,
+            preemption: if self.host_cache_tokens > 0 { Preemption::Swap } else { Preemption::Recompute },
+            ..SchedulerConfig::default()
+        }
+    }
+}
+
+/// Blocks of this size that half of the free memory of this machine holds.
+fn host_blocks(block_bytes: usize) -> usize {
+    let free = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()
+    });
+    free.map_or(usize::MAX, |kib| kib * 1024 / 2 / block_bytes.max(1))
 }
 
 /// How many tokens a sequence may have.
@@ -144,12 +206,28 @@ impl Engine {
         let model = backend.load(&program, file.clone(), limits)?;
         file.check_unchanged()?;
         let capacity = backend.cache_capacity(model, options.block_size, options.kv_type)?;
-        let context = options.fit_context(program.context_length, capacity)?;
-        let num_blocks = context.length.div_ceil(options.block_size) * options.max_sequences;
-        let spec = CacheSpec { block_size: options.block_size, num_blocks, kv_type: options.kv_type };
-        let cache = backend.make_cache(model, spec)?;
-        let pool = BlockPool::new(options.block_size, num_blocks)?;
-        Ok(Self::assemble(backend, model, cache, pool, file, program, tokenizer, chat, limits, context))
+        let block = CacheSpec { block_size: options.block_size, num_blocks: 1, kv_type: options.kv_type };
+        let host_blocks = host_blocks(block.bytes(&program).unwrap_or(usize::MAX));
+        let (context, num_blocks) = options.fit(program.context_length, capacity, host_blocks)?;
+        let cache_spec = CacheSpec { num_blocks, ..block };
+        let cache = backend.make_cache(model, cache_spec)?;
+        let host_slots = options.host_cache_tokens.div_ceil(options.block_size);
+        let pool = BlockPool::with_sizes(options.block_size, num_blocks, host_slots, options.cache_events)?;
+        let scheduler = options.scheduler(limits, context);
+        Self::assemble(Parts {
+            backend,
+            model,
+            cache,
+            cache_spec,
+            pool,
+            scheduler,
+            file,
+            program,
+            tokenizer,
+            chat,
+            limits,
+            context,
+        })
     }
 }
 
@@ -158,15 +236,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_context_fits_the_device() {
-        let options = |context_length| EngineOptions { context_length, max_sequences: 2, ..EngineOptions::default() };
-        let fit = |asked, capacity| options(asked).fit_context(100_000, capacity).ok().map(|c| (c.length, c.wanted));
-        assert_eq!(fit(None, None), Some((4096, 4096)));
-        assert_eq!(fit(None, Some(1000)), Some((8000, 32_768)));
-        assert_eq!(fit(None, Some(1 << 20)), Some((32_768, 32_768)));
-        assert_eq!(fit(Some(50_000), Some(1 << 20)), Some((50_000, 50_000)));
-        assert_eq!(fit(Some(8001), Some(1000)), None);
-        assert_eq!(fit(None, Some(1)), None);
+    fn context_and_cache_fit_the_device() {
+        let fit = |options: &EngineOptions, capacity, host| {
+            options.fit(100_000, capacity, host).ok().map(|(c, blocks)| (c.length, c.wanted, blocks))
+        };
+        let options = |context_length, cache_tokens| EngineOptions {
+            context_length,
+            cache_tokens,
+            max_sequences: 2,
+            ..EngineOptions::default()
+        };
+        let usual = options(None, None);
+        assert_eq!(fit(&usual, None, usize::MAX), Some((4096, 4096, 512)));
+        assert_eq!(fit(&usual, None, 300), Some((4096, 4096, 300)), "sequences share what there is");
+        assert_eq!(fit(&usual, None, 1), Some((4096, 4096, 256)), "one sequence has what it asks for");
+        assert_eq!(fit(&usual, Some(1000), 0), Some((16_000, 32_768, 1000)));
+        assert_eq!(fit(&usual, Some(1 << 20), 0), Some((32_768, 32_768, 4096)));
+        assert_eq!(fit(&usual, Some(0), 0), None);
+        assert_eq!(fit(&options(Some(50_000), None), Some(1 << 20), 0), Some((50_000, 50_000, 6250)));
+        assert_eq!(fit(&options(Some(16_001), None), Some(1000), 0), None);
+        assert_eq!(fit(&options(None, Some(8000)), None, usize::MAX), Some((4096, 4096, 500)));
+        assert_eq!(fit(&options(Some(4096), Some(2000)), None, usize::MAX), None);
     }
 
     #[test]

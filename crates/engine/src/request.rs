@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rocmforge_grammar::Grammar;
+use rocmforge_kv_cache::Space;
 use rocmforge_sampler::{SamplingParams, TokenLogprob};
+use rocmforge_scheduler::{ClientId, RequestId};
 use rocmforge_tokenizer::TokenId;
-
-/// Names a request of one engine; never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RequestId(pub u64);
 
 /// Stops a request from another thread or a signal handler.
 #[derive(Debug, Clone, Default)]
@@ -49,19 +48,39 @@ pub enum EndTokens {
     Ignored,
 }
 
-/// A prompt and how to continue it.
+/// A prompt and how to continue it, once or several times.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Prompt tokens, at least one.
     pub prompt: Vec<TokenId>,
-    /// How tokens are chosen.
+    /// How tokens are chosen. Of several answers, each counts its own number onto the seed.
     pub sampling: SamplingParams,
     /// Most tokens to generate; `None`: as many as the context holds.
     pub max_tokens: Option<usize>,
-    /// Texts that end the answer; they are not part of it.
+    /// Tokens before which neither the model's end tokens nor `stop_tokens` may come.
+    pub min_tokens: usize,
+    /// Texts that end the answer.
     pub stop: Vec<String>,
+    /// Further tokens that end the answer.
+    pub stop_tokens: Vec<TokenId>,
+    /// Whether the stop text that ended the answer is part of it.
+    pub include_stop: bool,
     /// Which of the model's own tokens end the answer.
     pub end_tokens: EndTokens,
+    /// Whether special tokens appear in the text. End tokens never do.
+    pub keep_special: bool,
+    /// How many answers, at least one. The prompt is computed once.
+    pub sequences: u32,
+    /// Tells the log-probabilities of the prompt's tokens, and this many likeliest alternatives of each.
+    pub prompt_logprobs: Option<u32>,
+    /// What the answer must be like.
+    pub grammar: Option<Grammar>,
+    /// Who asks, for fairness.
+    pub client: ClientId,
+    /// Lower goes first.
+    pub priority: i32,
+    /// Whose cached prefixes it shares.
+    pub space: Space,
     /// Stops it early.
     pub cancel: CancelToken,
 }
@@ -73,17 +92,28 @@ impl Request {
             prompt,
             sampling: SamplingParams::default(),
             max_tokens: None,
+            min_tokens: 0,
             stop: Vec::new(),
+            stop_tokens: Vec::new(),
+            include_stop: false,
             end_tokens: EndTokens::default(),
+            keep_special: false,
+            sequences: 1,
+            prompt_logprobs: None,
+            grammar: None,
+            client: ClientId::default(),
+            priority: 0,
+            space: Space::default(),
             cancel: CancelToken::new(),
         }
     }
 }
 
 /// Why an answer ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum FinishReason {
     /// An end token of the model, or a stop text.
+    #[default]
     Stop,
     /// The token limit or the end of the context.
     Length,
@@ -143,13 +173,44 @@ fn per_second(count: usize, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { count as f64 / time.as_secs_f64() }
 }
 
-/// What a step says about a request. Each request gets any number of `Token` and then exactly one `Finished`.
+/// What of a request ended an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopMatch {
+    /// One of its stop tokens.
+    Token(TokenId),
+    /// One of its stop texts.
+    Text(String),
+}
+
+/// A token of a prompt, as the model saw it coming.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PromptLogprob {
+    /// The token.
+    pub token: TokenId,
+    /// Its log-probability after the tokens before it.
+    pub logprob: f32,
+    /// Its place among all tokens by probability, from 1.
+    pub rank: u32,
+    /// The likeliest tokens there.
+    pub top: Vec<TokenLogprob>,
+}
+
+/// What a step says about a request. Each of its answers gets any number of `Token` and then exactly one `Finished`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// Log-probabilities of the next tokens of the prompt; all of it comes before the first `Token`.
+    PromptLogprobs {
+        /// Whose.
+        request: RequestId,
+        /// One a token, in order. There is none for the first token of a prompt, which nothing comes before.
+        logprobs: Vec<Option<PromptLogprob>>,
+    },
     /// One more token.
     Token {
         /// Whose.
         request: RequestId,
+        /// Which of its answers, from 0.
+        index: u32,
         /// The token.
         token: TokenId,
         /// Text that became certain: whole characters, no part of a stop text. Often a word, sometimes empty.
@@ -157,18 +218,24 @@ pub enum Event {
         /// The token's log-probability and the likeliest alternatives, if asked for.
         logprobs: Option<(f32, Vec<TokenLogprob>)>,
     },
-    /// The end of a request.
+    /// The end of an answer.
     Finished {
         /// Whose.
         request: RequestId,
+        /// Which of its answers, from 0.
+        index: u32,
         /// Text held back until now.
         text: String,
         /// Why it ended.
         reason: FinishReason,
-        /// Token counts.
+        /// What of the request ended it. `None` for the model's own end tokens, and all other reasons.
+        stop: Option<StopMatch>,
+        /// Token counts of this answer.
         usage: Usage,
         /// Where the time went.
         timings: Timings,
+        /// Whether it is the request's last event.
+        is_last: bool,
     },
 }
 
@@ -176,20 +243,27 @@ impl Event {
     /// The request it is about.
     pub fn request(&self) -> RequestId {
         match self {
-            Event::Token { request, .. } | Event::Finished { request, .. } => *request,
+            Event::PromptLogprobs { request, .. } | Event::Token { request, .. } | Event::Finished { request, .. } => {
+                *request
+            }
         }
+    }
+
+    fn is_of(&self, answer: u32) -> bool {
+        matches!(self, Event::Token { index, .. } | Event::Finished { index, .. } if *index == answer)
     }
 
     /// The text it adds to the answer.
     pub fn text(&self) -> &str {
         match self {
+            Event::PromptLogprobs { .. } => "",
             Event::Token { text, .. } | Event::Finished { text, .. } => text,
         }
     }
 }
 
 /// A whole answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Completion {
     /// The text, special tokens left out.
     pub text: String,
@@ -203,4 +277,21 @@ pub struct Completion {
     pub usage: Usage,
     /// Where the time went.
     pub timings: Timings,
+}
+
+impl Completion {
+    /// Takes what a step says about its request, as far as it concerns the first answer.
+    pub(crate) fn add(&mut self, event: Event) {
+        self.text.push_str(if event.is_of(0) { event.text() } else { "" });
+        match event {
+            Event::Token { index: 0, token, logprobs, .. } => {
+                self.tokens.push(token);
+                self.logprobs.extend(logprobs);
+            }
+            Event::Finished { index: 0, reason, usage, timings, .. } => {
+                (self.finish_reason, self.usage, self.timings) = (reason, usage, timings);
+            }
+            _ => {}
+        }
+    }
 }

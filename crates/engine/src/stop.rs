@@ -1,9 +1,11 @@
 //! Stop texts, found across token borders in a stream.
 
 /// Passes text through until a stop text appears, holding back only what may still become one.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct StopMatcher {
     stops: Vec<String>,
+    /// Whether the stop text itself is passed through.
+    include: bool,
     held: String,
     stopped: bool,
 }
@@ -13,28 +15,29 @@ pub(crate) struct StopMatcher {
 pub(crate) struct Matched {
     /// Text that is certain.
     pub text: String,
-    /// Whether a stop text was found; the text ends before it.
-    pub stopped: bool,
+    /// The stop text that was found; the text ends before or with it.
+    pub stop: Option<String>,
 }
 
 impl StopMatcher {
-    pub fn new(stops: &[String]) -> Self {
-        Self { stops: stops.iter().filter(|s| !s.is_empty()).cloned().collect(), ..Self::default() }
+    pub fn new(stops: &[String], include: bool) -> Self {
+        Self { stops: stops.iter().filter(|s| !s.is_empty()).cloned().collect(), include, ..Self::default() }
     }
 
     pub fn push(&mut self, text: &str) -> Matched {
         self.held.push_str(text);
         // The one that is complete first, so that the pieces in which a text arrives do not matter.
-        let found = self.stops.iter().filter_map(|s| self.held.find(s.as_str()).map(|at| (at + s.len(), at))).min();
-        if let Some((_, at)) = found {
-            self.held.truncate(at);
+        let ends = |s: &String| self.held.find(s.as_str()).map(|at| (at + s.len(), at));
+        let found = self.stops.iter().filter_map(|s| ends(s).map(|(end, at)| (end, at, s.clone()))).min();
+        if let Some((end, at, stop)) = found {
+            self.held.truncate(if self.include { end } else { at });
             self.stopped = true;
-            return Matched { text: std::mem::take(&mut self.held), stopped: true };
+            return Matched { text: std::mem::take(&mut self.held), stop: Some(stop) };
         }
         let keep = self.stops.iter().map(|s| overlap(&self.held, s)).max().unwrap_or(0);
         let certain = self.held.len() - keep;
         let rest = self.held.split_off(certain);
-        Matched { text: std::mem::replace(&mut self.held, rest), stopped: false }
+        Matched { text: std::mem::replace(&mut self.held, rest), stop: None }
     }
 
     /// Whether a stop text was found.
@@ -60,12 +63,12 @@ mod tests {
 
     fn check(stops: &[&str], pieces: &[&str], expected: &str, stopped: bool) {
         let stops: Vec<String> = stops.iter().map(|s| s.to_string()).collect();
-        let mut matcher = StopMatcher::new(&stops);
+        let mut matcher = StopMatcher::new(&stops, false);
         let (mut out, mut found) = (String::new(), false);
         for piece in pieces {
             let matched = matcher.push(piece);
             out.push_str(&matched.text);
-            found = matched.stopped;
+            found = matched.stop.is_some();
             if found {
                 break;
             }
@@ -88,10 +91,18 @@ mod tests {
     }
 
     #[test]
+    fn a_stop_text_is_part_of_the_text_if_asked_for() {
+        let mut matcher = StopMatcher::new(&["END".into()], true);
+        assert_eq!(matcher.push("one EN").text, "one ");
+        assert_eq!(matcher.push("D two"), Matched { text: "END".into(), stop: Some("END".into()) });
+        assert!(matcher.has_stopped());
+    }
+
+    #[test]
     fn certain_text_is_not_held_back() {
-        let mut matcher = StopMatcher::new(&["\n\n".into()]);
-        assert_eq!(matcher.push("hello"), Matched { text: "hello".into(), stopped: false });
-        assert_eq!(matcher.push("\n"), Matched { text: String::new(), stopped: false });
-        assert_eq!(matcher.push("x"), Matched { text: "\nx".into(), stopped: false });
+        let mut matcher = StopMatcher::new(&["\n\n".into()], false);
+        assert_eq!(matcher.push("hello"), Matched { text: "hello".into(), stop: None });
+        assert_eq!(matcher.push("\n"), Matched { text: String::new(), stop: None });
+        assert_eq!(matcher.push("x"), Matched { text: "\nx".into(), stop: None });
     }
 }

@@ -1,0 +1,251 @@
+//! One step: plan, move, compute, choose, commit.
+
+use std::time::Instant;
+
+use rocmforge_kv_cache::Move;
+use rocmforge_program::backend::{BackendError, BadRow, BlockCopy, StepOutput, StepSequence};
+use rocmforge_sampler::{TokenMask, log_softmax_top, token_logprob};
+use rocmforge_scheduler::{Item, Next, Outcome, Scheduler, SequenceId, StepFailure};
+use rocmforge_tokenizer::TokenId;
+
+use crate::answer::{Appended, Row};
+use crate::engine::Active;
+use crate::{Engine, EngineError, Event, Metrics, PromptLogprob};
+
+impl Engine {
+    /// Computes one batch and tells what came of it. Does nothing when the engine is idle.
+    ///
+    /// # Errors
+    /// A failure of the backend, after events that end every running request with it; those that wait stay. Everything
+    /// that concerns one request alone ends that request with an event instead.
+    pub fn step(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+        let result = self.try_step(on_event);
+        if let Err(error) = &result {
+            self.fail_running(&error.to_string(), on_event)?;
+        }
+        result
+    }
+
+    /// As [`step`](Self::step), but after a failure everything runs still: either
+    /// [`fail_running`](Self::fail_running) or [`replace_device`](Self::replace_device) has to follow.
+    pub(crate) fn try_step(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+        self.drop_cancelled();
+        self.scheduler.plan(&mut self.pool)?;
+        self.note_started();
+        self.retire(on_event);
+        self.move_blocks()?;
+        if self.scheduler.step_plan().is_empty() {
+            return Ok(());
+        }
+        self.build_input();
+        let output = match self.compute() {
+            Err(BackendError::OutOfMemory { .. }) => {
+                self.scheduler.step_failed(StepFailure::OutOfMemory);
+                return Ok(());
+            }
+            output => output?,
+        };
+        self.take_output(&output, on_event);
+        self.scheduler.commit(&mut self.pool, &self.outcomes)?;
+        self.metrics.step(self.scheduler.step_plan(), &self.scheduler.usage(), &self.pool);
+        self.retire(on_event);
+        Ok(())
+    }
+
+    fn compute(&mut self) -> Result<StepOutput, BackendError> {
+        let ticket = self.backend.submit(self.model, self.cache, &self.input)?;
+        self.backend.wait(ticket)
+    }
+
+    fn drop_cancelled(&mut self) {
+        for (&id, active) in &self.active {
+            if active.request.cancel.is_cancelled() {
+                self.scheduler.cancel(id);
+            }
+        }
+    }
+
+    fn note_started(&mut self) {
+        let now = Instant::now();
+        for sequence in &self.scheduler.step_plan().started {
+            if let Some(active) = self.active.get_mut(&sequence.request) {
+                active.start(now);
+            }
+        }
+    }
+
+    /// Ends what runs after a step that came to nothing. What the cache held counts as lost.
+    pub(crate) fn fail_running(&mut self, why: &str, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+        for (&id, active) in &mut self.active {
+            if active.started.is_some() && self.scheduler.fail(id) {
+                active.answers.iter_mut().for_each(|answer| answer.error = Some(why.to_string()));
+            }
+        }
+        self.scheduler.step_failed(StepFailure::Transient);
+        self.scheduler.device_lost(&mut self.pool)?;
+        self.retire(on_event);
+        Ok(())
+    }
+
+    /// Ends every request with an error.
+    pub(crate) fn end_all(&mut self, why: &str, on_event: &mut dyn FnMut(Event)) {
+        for (&id, active) in &mut self.active {
+            if self.scheduler.fail(id) {
+                active.answers.iter_mut().for_each(|answer| answer.error = Some(why.to_string()));
+            }
+        }
+        // Those that waited have ended; those that run do in the next step.
+        self.retire(on_event);
+    }
+
+    /// Moves blocks as the plan says.
+    fn move_blocks(&mut self) -> Result<(), BackendError> {
+        let copies: Vec<BlockCopy> = self
+            .scheduler
+            .step_plan()
+            .moves
+            .iter()
+            .filter_map(|moved| match *moved {
+                Move::Copy { from, to } => Some(BlockCopy { from, to }),
+                Move::Save { .. } | Move::Load { .. } => None,
+            })
+            .collect();
+        if copies.is_empty() { Ok(()) } else { self.backend.copy_blocks(self.cache, &copies) }
+    }
+
+    /// Writes the plan down as a backend wants it.
+    fn build_input(&mut self) {
+        let Self { scheduler, active, input, backend, .. } = self;
+        input.tokens.clear();
+        input.wanted.clear();
+        input.sampling.clear();
+        let plan = scheduler.step_plan();
+        input.sequences.resize_with(plan.items.len(), || StepSequence {
+            num_tokens: 0,
+            context_len: 0,
+            block_table: Vec::new(),
+        });
+        for (item, sequence) in plan.items.iter().zip(&mut input.sequences) {
+            input.tokens.extend_from_slice(scheduler.tokens_of(item));
+            let end = input.tokens.len() as u32;
+            input.wanted.extend(end - item.rows as u32..end);
+            sequence.num_tokens = item.count;
+            sequence.context_len = item.start + item.count;
+            sequence.block_table.clear();
+            sequence.block_table.extend(scheduler.blocks_of(item).iter().map(|block| block.index()));
+            input.sampling.resize(input.wanted.len(), None);
+            // Several answers choose from one row, and a device chooses one token a row.
+            if item.samples == 1
+                && let Some(how) = input.sampling.last_mut()
+            {
+                let answer = active.get(&item.sequence.request).map(|a| &a.answers[item.sequence.index as usize]);
+                *how = answer.and_then(|answer| answer.row_sampling()).filter(|how| backend.can_sample(how));
+            }
+        }
+    }
+
+    /// Chooses tokens from the rows of a step.
+    fn take_output(&mut self, output: &StepOutput, on_event: &mut dyn FnMut(Event)) {
+        let Self { scheduler, active, outcomes, mask, metrics, intake, .. } = self;
+        outcomes.clear();
+        let mut rows = Rows { output, logits: output.logits.chunks_exact(intake.vocab_size), next: 0 };
+        for item in &scheduler.step_plan().items {
+            let samples = item.samples.min(item.rows as u32);
+            let of_prompt = item.rows - samples.min(1) as usize;
+            let Some(active) = active.get_mut(&item.sequence.request) else { continue };
+            tell_prompt_logprobs(scheduler, item, active, &mut rows, of_prompt, on_event);
+            if samples == 0 {
+                continue;
+            }
+            let row = rows.next();
+            active.part(item.sequence.index + samples);
+            for more in 0..samples {
+                let sequence = SequenceId { index: item.sequence.index + more, ..item.sequence };
+                let next = choose(active, sequence, row, mask, metrics, on_event);
+                outcomes.push(Outcome { sequence, next });
+            }
+        }
+    }
+}
+
+/// How an answer goes on, which its reader is told.
+fn choose(
+    active: &mut Active,
+    sequence: SequenceId,
+    row: Result<Row<'_>, BadRow>,
+    mask: &mut TokenMask,
+    metrics: &Metrics,
+    on_event: &mut dyn FnMut(Event),
+) -> Next {
+    let SequenceId { request, index } = sequence;
+    let answer = &mut active.answers[index as usize];
+    let before = answer.last_token;
+    let row = match row {
+        Ok(row) => row,
+        Err(bad) => {
+            answer.error = Some(bad.to_string());
+            return Next::Failed;
+        }
+    };
+    let Ok(Appended { sampled, text, next }) = answer.advance(row, mask) else { return Next::Failed };
+    metrics.token(active.submitted, before);
+    let logprobs = active.request.sampling.logprobs.is_some().then_some((sampled.logprob, sampled.top));
+    on_event(Event::Token { request, index, token: sampled.token, text, logprobs });
+    next
+}
+
+/// Tells the log-probabilities of the prompt's tokens that rows of this step predict.
+fn tell_prompt_logprobs(
+    scheduler: &Scheduler,
+    item: &Item,
+    active: &mut Active,
+    rows: &mut Rows<'_>,
+    count: usize,
+    on_event: &mut dyn FnMut(Event),
+) {
+    let Some(top) = active.request.prompt_logprobs else { return };
+    let log = scheduler.log(item.sequence).unwrap_or_default();
+    let prompt = &log[..active.prompt_tokens.min(log.len())];
+    let mut logprobs = Vec::with_capacity(count + 1);
+    let first = item.start + item.count - item.rows;
+    if first == 0 {
+        logprobs.push(None);
+    }
+    for position in first..first + count {
+        let row = rows.next();
+        // The last row of the prompt says what follows it.
+        let Some(&token) = prompt.get(position + 1) else { continue };
+        let Ok(Row::Logits(logits)) = row else { continue };
+        logprobs.push(prompt_logprob(logits, token, top as usize));
+    }
+    if !logprobs.is_empty() {
+        on_event(Event::PromptLogprobs { request: item.sequence.request, logprobs });
+    }
+}
+
+fn prompt_logprob(logits: &[f32], token: TokenId, top: usize) -> Option<PromptLogprob> {
+    let logit = *logits.get(token as usize)?;
+    let rank = 1 + logits.iter().filter(|&&other| other > logit).count() as u32;
+    let logprob = token_logprob(logits, token).ok()?;
+    Some(PromptLogprob { token, logprob, rank, top: log_softmax_top(logits, top).ok()? })
+}
+
+/// What came of a step, one wanted row after the other.
+struct Rows<'a> {
+    output: &'a StepOutput,
+    logits: std::slice::ChunksExact<'a, f32>,
+    next: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The next row.
+    fn next(&mut self) -> Result<Row<'a>, BadRow> {
+        let row = match self.output.sampled.get(self.next) {
+            Some(Some(token)) => Row::Sampled(*token),
+            _ => Row::Logits(self.logits.next().unwrap_or_default()),
+        };
+        let bad = self.output.bad_rows.iter().find(|bad| bad.row == self.next);
+        self.next += 1;
+        bad.map_or(Ok(row), |bad| Err(*bad))
+    }
+}
