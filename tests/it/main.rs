@@ -9,3 +9,4 @@ mod hip_numbers;
 mod hip_ops;
 mod invariance;
 mod private_fake;
+mod service;

@@ -150,8 +150,9 @@ impl Engine {
         outcomes.clear();
         let mut rows = Rows { output, logits: output.logits.chunks_exact(intake.vocab_size), next: 0 };
         for item in &scheduler.step_plan().items {
-            let samples = item.samples.min(item.rows as u32);
-            let of_prompt = item.rows - samples.min(1) as usize;
+            let samples = item.samples;
+            // The answers' tokens come from the last row, all of them.
+            let of_prompt = item.rows - usize::from(samples > 0);
             let Some(active) = active.get_mut(&item.sequence.request) else { continue };
             tell_prompt_logprobs(scheduler, item, active, &mut rows, of_prompt, on_event);
             if samples == 0 {
