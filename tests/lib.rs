@@ -70,8 +70,8 @@ impl<B: Backend> Loaded<B> {
         context: usize,
     ) -> Result<Self, BackendError> {
         let file = Arc::new(ModelFile::open(path).expect("the file opens"));
-        let limits =
-            StepLimits { max_tokens: sequences * context, max_wanted: sequences * context, max_sequences: sequences };
+        let most = sequences * context;
+        let limits = StepLimits { max_tokens: most, max_wanted: most, max_hidden: most, max_sequences: sequences };
         Self::of_file(backend, file, kv_type, context, limits)
     }
 
@@ -114,8 +114,19 @@ impl<B: Backend> Loaded<B> {
         wanted: Vec<u32>,
         sampling: Vec<Option<RowSampling>>,
     ) -> Result<StepOutput, BackendError> {
+        self.run_step(parts, StepInput { wanted, sampling, ..StepInput::default() })
+    }
+
+    /// As [`run`](Self::run), for a step that says what is wanted and has no tokens yet.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub fn run_step(
+        &mut self,
+        parts: &[(usize, usize, &[u32])],
+        mut step: StepInput,
+    ) -> Result<StepOutput, BackendError> {
         let stride = self.sequences;
-        let mut step = StepInput { wanted, sampling, ..StepInput::default() };
         for &(which, before, tokens) in parts {
             step.tokens.extend_from_slice(tokens);
             step.sequences.push(StepSequence {

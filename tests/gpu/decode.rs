@@ -143,7 +143,7 @@ impl Company {
 
 fn load(file: &Arc<ModelFile>, sequences: usize, graphs: bool) -> Result<Loaded<HipBackend>, String> {
     let backend = HipBackend::open(HipOptions { graphs, ..HipOptions::default() }).map_err(|e| e.to_string())?;
-    let limits = StepLimits { max_tokens: LONGEST, max_wanted: sequences, max_sequences: sequences };
+    let limits = StepLimits { max_tokens: LONGEST, max_wanted: sequences, max_hidden: 0, max_sequences: sequences };
     Loaded::of_file(backend, file.clone(), KvType::F16, CONTEXT, limits).map_err(|e| e.to_string())
 }
 

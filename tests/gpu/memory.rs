@@ -23,7 +23,7 @@ const PROMPT: usize = 40;
 /// Steps until every kind of step was seen twice: from then on nothing is recorded any more.
 const WARM: usize = 2;
 /// What the engine asks of the backend here.
-const ENGINE_LIMITS: StepLimits = StepLimits { max_tokens: 512, max_wanted: 1, max_sequences: 1 };
+const ENGINE_LIMITS: StepLimits = StepLimits { max_tokens: 512, max_wanted: 1, max_hidden: 0, max_sequences: 1 };
 /// Blocks of the cache that is left room for.
 const FEW_BLOCKS: usize = 2;
 
@@ -49,7 +49,7 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 fn load(file: &Arc<ModelFile>) -> Result<Loaded<HipBackend>, String> {
-    let limits = StepLimits { max_tokens: 64, max_wanted: 4, max_sequences: 4 };
+    let limits = StepLimits { max_tokens: 64, max_wanted: 4, max_hidden: 4, max_sequences: 4 };
     Loaded::of_file(open()?, file.clone(), KvType::F16, CONTEXT, limits).map_err(text)
 }
 

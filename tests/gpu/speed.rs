@@ -47,7 +47,8 @@ impl Bench {
         let file = Arc::new(ModelFile::open(&args.file)?);
         let program = rocmforge_model::build(file.gguf(), &BuildOptions::default())?;
         let mut backend = HipBackend::open(HipOptions { profile: args.profile, ..HipOptions::default() })?;
-        let limits = StepLimits { max_tokens: args.step, max_wanted: args.batch, max_sequences: args.batch };
+        let limits =
+            StepLimits { max_tokens: args.step, max_wanted: args.batch, max_hidden: 0, max_sequences: args.batch };
         let model = backend.load(&program, file, limits)?;
         let blocks = (args.prompt + args.generate + 2).div_ceil(BLOCK);
         let spec = CacheSpec { block_size: BLOCK, num_blocks: blocks * args.batch, kv_type: KvType::F16 };

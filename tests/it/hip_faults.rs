@@ -53,7 +53,7 @@ fn scenario(fake: &PrivateFake, seen: &mut Option<Device>) -> Result<Computed, B
     let backend = HipBackend::open_with(fake.api.clone(), fake.options())?;
     *seen = Some(backend.hip_device().clone());
     let file = Arc::new(ModelFile::open(data("golden/llama/model.gguf")).expect("the file opens"));
-    let limits = StepLimits { max_tokens: 12, max_wanted: 2, max_sequences: 2 };
+    let limits = StepLimits { max_tokens: 12, max_wanted: 2, max_hidden: 2, max_sequences: 2 };
     let mut model = Loaded::of_file(backend, file, KvType::F16, 32, limits)?;
     let mut computed = Computed::default();
     // More rows than kernels for few take.

@@ -8,8 +8,8 @@ use rocmforge_engine::ModelFile;
 use rocmforge_hip_backend::{HipBackend, HipOptions};
 use rocmforge_model::BuildOptions;
 use rocmforge_program::backend::{
-    Backend, BackendError, BadRow, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits, StepOutput,
-    StepSequence, Tensor, WeightSource,
+    Backend, BackendError, BadNumber, BadRow, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits,
+    StepOutput, StepSequence, Tensor, WeightSource,
 };
 use rocmforge_tests::{BLOCK, data};
 
@@ -57,22 +57,20 @@ struct Model<B> {
 impl<B: Backend> Model<B> {
     fn load(mut backend: B, weights: Arc<dyn WeightSource>) -> Result<Self, BackendError> {
         let program = rocmforge_model::build(golden().gguf(), &BuildOptions::default()).expect("the model builds");
-        let limits = StepLimits { max_tokens: 32, max_wanted: 4, max_sequences: 4 };
+        let limits = StepLimits { max_tokens: 32, max_wanted: 4, max_hidden: 4, max_sequences: 4 };
         let model = backend.load(&program, weights, limits)?;
         let cache = backend.make_cache(model, CacheSpec { block_size: BLOCK, num_blocks: 4, kv_type: KvType::F16 })?;
         Ok(Self { backend, model, cache })
     }
 
-    /// One step of several prompts, of which each's last row is wanted.
-    fn step(&mut self, prompts: &[&[u32]], sampling: Option<RowSampling>) -> Result<StepOutput, BackendError> {
-        let mut step = StepInput::default();
+    /// One step of several prompts, of which each's last row is wanted as `step` says.
+    fn step(&mut self, prompts: &[&[u32]], mut step: StepInput) -> Result<StepOutput, BackendError> {
         for (i, prompt) in prompts.iter().enumerate() {
             step.tokens.extend_from_slice(prompt);
             step.wanted.push(step.tokens.len() as u32 - 1);
             let (num_tokens, context_len) = (prompt.len(), prompt.len());
             step.sequences.push(StepSequence { num_tokens, context_len, block_table: vec![i as u32] });
         }
-        step.sampling = sampling.map(|how| vec![Some(how); prompts.len()]).unwrap_or_default();
         let ticket = self.backend.submit(self.model, self.cache, &step)?;
         self.backend.wait(ticket)
     }
@@ -85,7 +83,8 @@ fn step(
     prompts: &[&[u32]],
     sampling: Option<RowSampling>,
 ) -> Result<StepOutput, BackendError> {
-    Model::load(backend, weights)?.step(prompts, sampling)
+    let sampling = sampling.map(|how| vec![Some(how); prompts.len()]).unwrap_or_default();
+    Model::load(backend, weights)?.step(prompts, StepInput { sampling, ..StepInput::default() })
 }
 
 fn bits(logits: &[f32]) -> Vec<u32> {
@@ -95,8 +94,12 @@ fn bits(logits: &[f32]) -> Vec<u32> {
 /// Three sequences, the second with the bad token: it alone is told of.
 fn one_row_is_bad(backend: impl Backend, again: impl Backend) {
     let prompts: [&[u32]; 3] = [&[1, 2, 3], &[4, BAD_TOKEN, 5], &[6, 8]];
-    let damaged = step(backend, Arc::new(Damaged::new()), &prompts, None).expect("the step runs");
-    assert_eq!(damaged.bad_rows, [BadRow { row: 1, token: 0 }]);
+    let mut model = Model::load(backend, Arc::new(Damaged::new())).expect("the model loads");
+    let damaged = model.step(&prompts, StepInput::default()).expect("the step runs");
+    assert_eq!(damaged.bad_rows, [BadRow { row: 1, what: BadNumber::Logit(0) }]);
+    let hidden = StepInput { hidden: vec![false, true, true], ..StepInput::default() };
+    let hidden = model.step(&prompts, hidden).expect("the step runs");
+    assert_eq!(hidden.bad_rows, [BadRow { row: 1, what: BadNumber::Hidden(0) }]);
     let whole = step(again, Arc::new(golden()), &prompts, None).expect("the step runs");
     assert_eq!(whole.bad_rows, []);
     for row in [0, 2] {
@@ -129,7 +132,7 @@ fn the_device_chooses_no_token_of_a_bad_row() {
         let prompts: [&[u32]; 2] = [&[4, BAD_TOKEN], &[6, 8]];
         let output = step(open(&fake, false), Arc::new(Damaged::new()), &prompts, Some(how));
         let output = output.expect("the step runs");
-        assert_eq!(output.bad_rows, [BadRow { row: 0, token: 0 }]);
+        assert_eq!(output.bad_rows, [BadRow { row: 0, what: BadNumber::Logit(0) }]);
         let chosen: Vec<_> = output.sampled.iter().flatten().map(|sampled| sampled.token.is_some()).collect();
         assert_eq!(chosen, [false, true]);
     }
@@ -161,7 +164,7 @@ fn poison_finds_launches_that_write_nothing() {
     const LAUNCH: &str = "hipModuleLaunchKernel";
     let Some(fake) = PrivateFake::new() else { return };
     let mut loaded = Model::load(open(&fake, true), Arc::new(golden())).expect("it loads");
-    let mut run = || loaded.step(&[&[3, 1, 4]], None).map(|output| bits(&output.logits));
+    let mut run = || loaded.step(&[&[3, 1, 4]], StepInput::default()).map(|output| bits(&output.logits));
     let right = run().expect("no fault");
     let before = fake.fake.call_count(LAUNCH);
     assert_eq!(run().expect("no fault"), right);

@@ -3,6 +3,7 @@
 mod demo;
 mod engine;
 mod golden;
+mod hidden;
 mod hip;
 mod hip_faults;
 mod hip_numbers;

@@ -85,8 +85,8 @@ impl Backend for ReferenceBackend {
     fn submit(&mut self, model: ModelId, cache: CacheId, step: &StepInput) -> Result<StepTicket, BackendError> {
         let (model, cache) = self.registry.pair(model, cache)?;
         step.check(&model.program, model.limits, cache.spec)?;
-        let logits = Run { model, step, cache, values: vec![Vec::new(); model.program.values.len()] }.all();
-        let output = StepOutput::of_logits(logits, model.program.vocab_size);
+        let (logits, hidden) = Run { model, step, cache, values: vec![Vec::new(); model.program.values.len()] }.all();
+        let output = StepOutput::of_values(step, &model.program, logits, hidden);
         Ok(self.registry.finish(output))
     }
 
@@ -120,11 +120,21 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn all(mut self) -> Vec<f32> {
-        for op in &self.model.program.ops {
+    /// Runs every op and returns logits and hidden states.
+    fn all(mut self) -> (Vec<f32>, Vec<f32>) {
+        let program = &self.model.program;
+        for op in &program.ops {
             self.one(op);
         }
-        std::mem::take(&mut self.values[self.model.program.output.0 as usize])
+        let logits = self.step.rows().logits;
+        let hidden = self.value(program.hidden)[logits * program.hidden_size()..].to_vec();
+        let mut output = std::mem::take(&mut self.values[program.output.0 as usize]);
+        output.truncate(logits * program.vocab_size);
+        (output, hidden)
+    }
+
+    fn rows(&self, id: ValueId) -> usize {
+        self.model.program.value(id).rows.count(self.step.rows())
     }
 
     fn value(&self, id: ValueId) -> &[f32] {
@@ -248,7 +258,7 @@ impl Run<'_> {
             Op::SelectRows { x, out } => {
                 let cols = self.cols(*x);
                 let x = self.value(*x);
-                let y = self.step.wanted.iter().flat_map(|&t| x[t as usize * cols..][..cols].to_vec()).collect();
+                let y = self.step.selected_rows().flat_map(|t| x[t as usize * cols..][..cols].to_vec()).collect();
                 self.put(*out, y);
             }
         }
@@ -284,8 +294,8 @@ impl Run<'_> {
     fn linear(&mut self, x: ValueId, weight: WeightId, bias: Option<WeightId>, out: ValueId) {
         let cols = self.cols(x);
         let bias = bias.map(|b| self.weight(b));
-        let y =
-            self.value(x).chunks_exact(cols).flat_map(|row| matrix_vector(self.weight(weight), row, bias)).collect();
+        let rows = self.value(x).chunks_exact(cols).take(self.rows(out));
+        let y = rows.flat_map(|row| matrix_vector(self.weight(weight), row, bias)).collect();
         self.put(out, y);
     }
 

@@ -51,7 +51,7 @@ impl Engine {
                     block_table: sequence.block_table(),
                 }],
                 wanted: if is_last || chunk == 1 { vec![part.len() as u32 - 1] } else { vec![] },
-                sampling: Vec::new(),
+                ..StepInput::default()
             };
             let ticket = self.backend.submit(self.model, self.cache, &step)?;
             self.backend.wait(ticket)?;

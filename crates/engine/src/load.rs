@@ -115,9 +115,12 @@ impl EngineOptions {
         let usual = if device.memory_bytes.is_some() { MANY_TOKENS_PER_STEP } else { Self::FEW_TOKENS_PER_STEP };
         // More than all contexts together can hold never comes in one step.
         let most = self.context_length.map_or(usize::MAX, |context| context.saturating_mul(self.max_sequences));
+        let max_tokens = self.tokens_per_step.unwrap_or(usual).min(most).max(self.max_sequences);
         StepLimits {
-            max_tokens: self.tokens_per_step.unwrap_or(usual).min(most).max(self.max_sequences),
+            max_tokens,
             max_wanted: self.logits_per_step.max(self.max_sequences),
+            // Embeddings may pool every token of a prompt.
+            max_hidden: max_tokens,
             max_sequences: self.max_sequences,
         }
     }

@@ -66,7 +66,7 @@ impl Engine {
                     block_table: sequence.block_table(),
                 }],
                 wanted: (0..part.len() as u32).collect(),
-                sampling: Vec::new(),
+                ..StepInput::default()
             };
             let ticket = self.backend.submit(self.model, self.cache, &step)?;
             let output = self.backend.wait(ticket)?;

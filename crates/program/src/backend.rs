@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rocmforge_quant::GgmlType;
 
-use crate::Program;
+use crate::{Program, RowCounts};
 
 /// Runs Programs on one device group. A caller may plan step n+1 between `submit` and `wait` of step n.
 pub trait Backend: Send {
@@ -115,8 +115,18 @@ pub struct StepLimits {
     pub max_tokens: usize,
     /// Rows whose logits are wanted in a step.
     pub max_wanted: usize,
+    /// Rows whose hidden states are wanted in a step.
+    pub max_hidden: usize,
     /// Sequences of a step.
     pub max_sequences: usize,
+}
+
+impl StepLimits {
+    /// The most rows that a value can have.
+    pub fn rows(self) -> RowCounts {
+        let wanted = (self.max_wanted + self.max_hidden).min(self.max_tokens);
+        RowCounts { tokens: self.max_tokens, wanted, logits: self.max_wanted.min(self.max_tokens) }
+    }
 }
 
 /// Element type of cached keys and values.
@@ -202,10 +212,12 @@ pub struct StepInput {
     pub tokens: Vec<u32>,
     /// The sequences, in the order of their tokens.
     pub sequences: Vec<StepSequence>,
-    /// Indices into `tokens` whose logits are wanted `[S]`, ascending.
+    /// Indices into `tokens` of the rows of which something is wanted `[S]`, ascending.
     pub wanted: Vec<u32>,
-    /// How the device chooses a token from each wanted row `[S]`; `None` returns the row's logits instead. Empty: the
-    /// logits of all.
+    /// Of which wanted rows `[S]` the final hidden state is returned and neither logits nor a token. Empty: of none.
+    pub hidden: Vec<bool>,
+    /// How the device chooses a token from each wanted row `[S]`; `None` returns the row's logits instead, or its hidden
+    /// state. Empty: of none.
     pub sampling: Vec<Option<RowSampling>>,
 }
 
@@ -284,6 +296,28 @@ impl StepSequence {
 }
 
 impl StepInput {
+    /// Whether the hidden state of a wanted row is asked for, and not its logits.
+    pub fn is_hidden(&self, row: usize) -> bool {
+        self.hidden.get(row).is_some_and(|&is| is)
+    }
+
+    /// How many rows its values have.
+    pub fn rows(&self) -> RowCounts {
+        let wanted = self.wanted.len();
+        let hidden = self.hidden.iter().filter(|&&is| is).count();
+        RowCounts { tokens: self.tokens.len(), wanted, logits: wanted.saturating_sub(hidden) }
+    }
+
+    /// The wanted rows in the order of [`Rows::Wanted`](crate::Rows::Wanted): those of logits, then those of hidden
+    /// states.
+    pub fn selected_rows(&self) -> impl Iterator<Item = u32> {
+        let of = move |hidden: bool| {
+            let rows = self.wanted.iter().enumerate().filter(move |(row, _)| self.is_hidden(*row) == hidden);
+            rows.map(|(_, &token)| token)
+        };
+        of(false).chain(of(true))
+    }
+
     /// Checks everything an interpreter relies on; after this it may index without looking.
     ///
     /// # Errors
@@ -294,20 +328,12 @@ impl StepInput {
         if count == 0 || count > limits.max_tokens {
             return bad(format!("{count} tokens, expected 1 to {}", limits.max_tokens));
         }
-        if self.wanted.len() > limits.max_wanted {
-            return bad(format!("{} rows wanted, at most {}", self.wanted.len(), limits.max_wanted));
-        }
+        self.check_wanted(limits)?;
         if let Some(id) = self.tokens.iter().find(|&&id| id as usize >= program.vocab_size) {
             return bad(format!("token {id} in a vocabulary of {}", program.vocab_size));
         }
         if self.sequences.len() > limits.max_sequences {
             return bad(format!("{} sequences, at most {}", self.sequences.len(), limits.max_sequences));
-        }
-        if !self.sampling.is_empty() && self.sampling.len() != self.wanted.len() {
-            return bad(format!("{} ways to sample {} wanted rows", self.sampling.len(), self.wanted.len()));
-        }
-        if !self.wanted.is_sorted_by(|a, b| a < b) || self.wanted.last().is_some_and(|&w| w as usize >= count) {
-            return bad(format!("wanted rows must ascend below {count}"));
         }
         let sum = self.sequences.iter().try_fold(0usize, |sum, s| sum.checked_add(s.num_tokens));
         if sum != Some(count) {
@@ -326,16 +352,47 @@ impl StepInput {
         }
         Ok(())
     }
+
+    /// Checks what is asked for of which rows.
+    fn check_wanted(&self, limits: StepLimits) -> Result<(), BackendError> {
+        let bad = |message: String| Err(BackendError::BadStep(message));
+        let (count, wanted) = (self.tokens.len(), self.wanted.len());
+        if !self.wanted.is_sorted_by(|a, b| a < b) || self.wanted.last().is_some_and(|&w| w as usize >= count) {
+            return bad(format!("wanted rows must ascend below {count}"));
+        }
+        if !self.sampling.is_empty() && self.sampling.len() != wanted {
+            return bad(format!("{} ways to sample {wanted} wanted rows", self.sampling.len()));
+        }
+        if !self.hidden.is_empty() && self.hidden.len() != wanted {
+            return bad(format!("{} marks of hidden states for {wanted} wanted rows", self.hidden.len()));
+        }
+        let rows = self.rows();
+        if rows.logits > limits.max_wanted {
+            return bad(format!("{} rows wanted, at most {}", rows.logits, limits.max_wanted));
+        }
+        if wanted - rows.logits > limits.max_hidden {
+            return bad(format!("{} hidden states wanted, at most {}", wanted - rows.logits, limits.max_hidden));
+        }
+        let both = self.sampling.iter().enumerate().find(|(row, how)| how.is_some() && self.is_hidden(*row));
+        if let Some((row, _)) = both {
+            return bad(format!("row {row}: a token cannot be chosen from a hidden state"));
+        }
+        Ok(())
+    }
 }
 
 /// What a step computed.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct StepOutput {
-    /// Logits `[rows, vocab]` of the wanted rows that were not sampled on the device, in their order.
+    /// Logits `[rows, vocab]` of the wanted rows of which nothing else was asked for, in their order.
     pub logits: Vec<f32>,
-    /// The tokens chosen on the device `[S]`; `None` where logits were returned. Empty: none was asked for.
+    /// Final hidden states `[rows, hidden]` of the wanted rows marked so, in their order: after the output norm, before
+    /// the projection to the vocabulary.
+    pub hidden: Vec<f32>,
+    /// The tokens chosen on the device `[S]`; `None` where logits or a hidden state were returned. Empty: none was asked
+    /// for.
     pub sampled: Vec<Option<SampledToken>>,
-    /// The wanted rows whose logits no choice can be made from, ascending.
+    /// The wanted rows whose results hold what is no number, ascending.
     pub bad_rows: Vec<BadRow>,
 }
 
@@ -344,31 +401,72 @@ impl StepOutput {
     pub fn of_logits(logits: Vec<f32>, vocab_size: usize) -> Self {
         let rows = logits.chunks_exact(vocab_size.max(1)).enumerate();
         let bad_rows = rows.filter_map(|(row, logits)| BadRow::find(row, logits)).collect();
-        Self { logits, sampled: Vec::new(), bad_rows }
+        Self { logits, bad_rows, ..Self::default() }
+    }
+
+    /// The output of a step in which nothing was sampled.
+    pub fn of_values(step: &StepInput, program: &Program, logits: Vec<f32>, hidden: Vec<f32>) -> Self {
+        let mut all_logits = logits.chunks_exact(program.vocab_size.max(1));
+        let mut all_hidden = hidden.chunks_exact(program.hidden_size().max(1));
+        let bad = |row| match step.is_hidden(row) {
+            true => BadRow::find_hidden(row, all_hidden.next()?),
+            false => BadRow::find(row, all_logits.next()?),
+        };
+        let bad_rows = (0..step.wanted.len()).filter_map(bad).collect();
+        Self { logits, hidden, sampled: Vec::new(), bad_rows }
     }
 }
 
-/// A row of logits that holds a NaN or +inf; -inf is a ban and fine.
+/// A wanted row whose result holds what is no number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("row {row} of the step: the model computed no number for the logit of token {token}")]
+#[error("row {row} of the step: the model computed no number for {what}")]
 pub struct BadRow {
     /// Index among the wanted rows.
     pub row: usize,
-    /// The first such token.
-    pub token: u32,
+    /// The first such number.
+    pub what: BadNumber,
+}
+
+/// What a number would have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BadNumber {
+    /// The logit of this token is NaN or +inf; -inf is a ban and fine.
+    Logit(u32),
+    /// This element of the hidden state is NaN or infinite.
+    Hidden(u32),
+}
+
+impl fmt::Display for BadNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Logit(token) => write!(f, "the logit of token {token}"),
+            Self::Hidden(element) => write!(f, "element {element} of the hidden state"),
+        }
+    }
 }
 
 impl BadRow {
     /// Looks through the logits of wanted row `row`.
     pub fn find(row: usize, logits: &[f32]) -> Option<Self> {
-        let is_bad = |x: &f32| x.is_nan() || *x == f32::INFINITY;
-        // Counting takes no branch a number, and nearly every row has none.
-        let bad: u32 = logits.iter().map(|x| u32::from(is_bad(x))).sum();
-        if bad == 0 {
-            return None;
-        }
-        logits.iter().position(is_bad).map(|token| Self { row, token: token as u32 })
+        let token = first(logits, |x| x.is_nan() || x == f32::INFINITY)?;
+        Some(Self { row, what: BadNumber::Logit(token) })
     }
+
+    /// Looks through the hidden state of wanted row `row`.
+    pub fn find_hidden(row: usize, hidden: &[f32]) -> Option<Self> {
+        let element = first(hidden, |x| !x.is_finite())?;
+        Some(Self { row, what: BadNumber::Hidden(element) })
+    }
+}
+
+/// Where the first bad number is.
+fn first(numbers: &[f32], is_bad: impl Fn(f32) -> bool) -> Option<u32> {
+    // Counting takes no branch a number, and nearly every row has none.
+    let bad: u32 = numbers.iter().map(|&x| u32::from(is_bad(x))).sum();
+    if bad == 0 {
+        return None;
+    }
+    numbers.iter().position(|&x| is_bad(x)).map(|at| at as u32)
 }
 
 /// Why a backend cannot do what was asked.
@@ -426,13 +524,65 @@ pub enum BackendError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ProgramBuilder;
+
+    /// Rows of three numbers, normalised and projected to two tokens.
+    fn program() -> Program {
+        let mut b = ProgramBuilder::new();
+        let (table, norm, head) = (b.matrix("embd", 10, 3), b.vector("norm", 3), b.matrix("head", 2, 3));
+        let x = b.embed(table, 1.0);
+        let x = b.select_rows(x).unwrap();
+        let x = b.rms_norm(x, norm, 1e-5).unwrap();
+        let logits = b.linear(x, head, None).unwrap();
+        let logits = b.scale(logits, 0.5);
+        let logits = b.softcap(logits, 30.0);
+        b.finish("test", logits, 64).unwrap()
+    }
+
+    fn step(wanted: usize, hidden: &[bool]) -> StepInput {
+        let (wanted, hidden) = ((0..wanted as u32).collect(), hidden.to_vec());
+        let sequences = vec![StepSequence { num_tokens: 4, context_len: 4, block_table: vec![0] }];
+        StepInput { tokens: vec![1, 1, 1, 1], sequences, wanted, hidden, ..StepInput::default() }
+    }
 
     #[test]
     fn rows_that_hold_what_is_no_number_are_found() {
         let (nan, inf) = (f32::NAN, f32::INFINITY);
-        let output = StepOutput::of_logits(vec![1.0, -inf, 2.0, nan, inf, nan, -inf, -inf, -inf, 0.0, 0.0, inf], 3);
-        assert_eq!(output.bad_rows, [BadRow { row: 1, token: 0 }, BadRow { row: 3, token: 2 }]);
-        let text = output.bad_rows[1].to_string();
-        assert_eq!(text, "row 3 of the step: the model computed no number for the logit of token 2");
+        let step = step(4, &[false, true, false, true]);
+        let output =
+            StepOutput::of_values(&step, &program(), vec![-inf, 1.0, 2.0, nan], vec![0.0, 1.0, -inf, 0.0, 0.0, 0.0]);
+        let bad = [(1, BadNumber::Hidden(2)), (2, BadNumber::Logit(1))].map(|(row, what)| BadRow { row, what });
+        assert_eq!(output.bad_rows, bad);
+        let texts = bad.map(|bad| bad.to_string());
+        let told = "of the step: the model computed no number for";
+        assert_eq!(texts[0], format!("row 1 {told} element 2 of the hidden state"));
+        assert_eq!(texts[1], format!("row 2 {told} the logit of token 1"));
+    }
+
+    #[test]
+    fn only_the_rows_of_logits_are_projected() {
+        let program = program();
+        assert_eq!((program.hidden_size(), program.vocab_size), (3, 2));
+        let step = step(3, &[true, false, true]);
+        assert_eq!(step.selected_rows().collect::<Vec<_>>(), [1, 0, 2]);
+        assert_eq!(step.rows(), RowCounts { tokens: 4, wanted: 3, logits: 1 });
+        let rows = |id| program.value(id).rows.count(step.rows());
+        assert_eq!((rows(program.hidden), rows(program.output)), (3, 1));
+        assert!(program.ops.iter().rev().take(3).all(|op| rows(op.outputs()[0]) == 1), "{program}");
+    }
+
+    #[test]
+    fn what_is_asked_of_rows_is_checked() {
+        let program = program();
+        let limits = StepLimits { max_tokens: 4, max_wanted: 2, max_hidden: 1, max_sequences: 1 };
+        let cache = CacheSpec { block_size: 16, num_blocks: 1, kv_type: KvType::F16 };
+        let check = |step: &StepInput| step.check(&program, limits, cache).map_err(|error| error.to_string());
+        assert_eq!(check(&step(3, &[false, true, false])), Ok(()));
+        let refused = |step: &StepInput, told: &str| assert!(check(step).is_err_and(|e| e.contains(told)), "{told}");
+        refused(&step(3, &[]), "3 rows wanted, at most 2");
+        refused(&step(3, &[true, true, false]), "2 hidden states wanted, at most 1");
+        refused(&step(2, &[true]), "1 marks of hidden states for 2 wanted rows");
+        let sampling = vec![None, Some(RowSampling::default())];
+        refused(&StepInput { sampling, ..step(2, &[false, true]) }, "row 1: a token cannot be chosen");
     }
 }

@@ -348,27 +348,53 @@ impl ProgramBuilder {
         Ok(self.emit(Rows::Wanted(1), cols, |out| Op::SelectRows { x, out }))
     }
 
-    /// The finished Program; `logits` is `[S, vocab]`.
+    /// The finished Program; `logits` is `[S, vocab]`. What leads from the hidden states to them is computed for the
+    /// rows alone whose logits are wanted.
     ///
     /// # Errors
     /// Logits that are not one row a wanted row.
     pub fn finish(
-        self,
+        mut self,
         name: impl Into<String>,
         logits: ValueId,
         context_length: usize,
     ) -> Result<Program, ProgramError> {
         let Value { rows, cols } = *self.shape(logits);
         self.expect_rows("output", rows, Rows::Wanted(1))?;
+        let hidden = self.end_in_logits(logits);
         Ok(Program {
             name: name.into(),
             values: self.values,
             weights: self.weights,
             ops: self.ops,
             cache_layers: self.cache_layers,
+            hidden,
             output: logits,
             vocab_size: cols,
             context_length,
         })
+    }
+
+    /// Gives the projection to the vocabulary, and the scale and bound that may follow it, the rows of the logits
+    /// alone. Returns what the projection reads.
+    fn end_in_logits(&mut self, logits: ValueId) -> ValueId {
+        let mut tail = vec![logits];
+        let mut at = logits;
+        for op in self.ops.iter().rev() {
+            match op {
+                Op::Softcap { x, out, .. } | Op::Scale { x, out, .. } if *out == at => {
+                    at = *x;
+                    tail.push(at);
+                }
+                Op::Linear { x, out, .. } if *out == at && self.shape(*x).rows == Rows::Wanted(1) => {
+                    for id in tail {
+                        self.values[id.0 as usize].rows = Rows::Logits(1);
+                    }
+                    return *x;
+                }
+                _ => {}
+            }
+        }
+        logits
     }
 }

@@ -15,4 +15,4 @@ pub use builder::ProgramBuilder;
 pub use error::ProgramError;
 pub use memory::{MemoryPlan, plan_memory};
 pub use op::{Activation, ExpertSelection, HeadTransform, LinearPart, NormKind, Op, RouteSpec, Scoring};
-pub use types::{CacheLayer, Program, Rows, Value, ValueId, WeightId, WeightRef};
+pub use types::{CacheLayer, Program, RowCounts, Rows, Value, ValueId, WeightId, WeightRef};

@@ -1,8 +1,8 @@
 //! Where each value lives during a step: one arena, reused by liveness.
 
-use crate::{Program, ValueId};
+use crate::{Program, RowCounts, ValueId};
 
-/// Offsets into one arena of f32 elements, for at most `max_tokens` tokens and `max_wanted` wanted rows.
+/// Offsets into one arena of f32 elements, for steps of at most so many rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoryPlan {
     /// First element of each value, by [`ValueId`].
@@ -17,12 +17,9 @@ const ALIGN: usize = 16;
 /// Assigns storage to every value. Two values share elements only if no op needs both, except that an op may write
 /// over the input that [`Op::in_place_input`](crate::Op::in_place_input) names when nothing reads it later; then both
 /// have the same offset.
-pub fn plan_memory(program: &Program, max_tokens: usize, max_wanted: usize) -> MemoryPlan {
-    let sizes: Vec<usize> = program
-        .values
-        .iter()
-        .map(|v| (v.rows.count(max_tokens, max_wanted) * v.cols).next_multiple_of(ALIGN))
-        .collect();
+pub fn plan_memory(program: &Program, most: RowCounts) -> MemoryPlan {
+    let sizes: Vec<usize> =
+        program.values.iter().map(|v| (v.rows.count(most) * v.cols).next_multiple_of(ALIGN)).collect();
     let last_use = last_uses(program);
     let mut arena = Arena::default();
     let mut offsets = vec![0; program.values.len()];
@@ -54,7 +51,7 @@ fn dedup(values: impl Iterator<Item = ValueId>) -> Vec<ValueId> {
     values
 }
 
-/// The last op that touches each value; the output outlives the Program.
+/// The last op that touches each value; the output and the hidden states outlive the Program.
 fn last_uses(program: &Program) -> Vec<usize> {
     let mut last = vec![0; program.values.len()];
     for (at, op) in program.ops.iter().enumerate() {
@@ -63,6 +60,7 @@ fn last_uses(program: &Program) -> Vec<usize> {
         }
     }
     last[program.output.0 as usize] = usize::MAX;
+    last[program.hidden.0 as usize] = usize::MAX;
     last
 }
 
@@ -140,10 +138,12 @@ mod tests {
         check_liveness(&fused);
     }
 
+    const MOST: RowCounts = RowCounts { tokens: 7, wanted: 3, logits: 2 };
+
     fn check_liveness(program: &Program) {
-        let plan = plan_memory(program, 7, 3);
+        let plan = plan_memory(program, MOST);
         let last = last_uses(program);
-        let size = |v: usize| program.values[v].rows.count(7, 3) * program.values[v].cols;
+        let size = |v: usize| program.values[v].rows.count(MOST) * program.values[v].cols;
         for (at, op) in program.ops.iter().enumerate() {
             let live: Vec<usize> = (0..program.values.len())
                 .filter(|&v| last[v] > at || op.inputs().iter().chain(&op.outputs()).any(|i| i.0 as usize == v))
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn storage_does_not_grow_with_depth() {
-        let plan = plan_memory(&chain(), 7, 3);
+        let plan = plan_memory(&chain(), MOST);
         assert!(plan.elements <= 4 * (7 * 32 + ALIGN), "{}", plan.elements);
     }
 }

@@ -1,7 +1,7 @@
 //! The operations of a Program.
 //!
-//! Each is a total function of its inputs, documented with shapes. T = tokens of the step, S = wanted rows; where an
-//! op says T it works for S as well, row by row. Architecture files emit the plain forms; [`Op::Linears`],
+//! Each is a total function of its inputs, documented with shapes. T = tokens of the step, S = wanted rows, L = those of
+//! them whose logits are wanted; where an op says T it works for S and L as well, row by row. Architecture files emit the plain forms; [`Op::Linears`],
 //! [`Op::AddNorm`] and [`Op::RotaryAttention`] are made by passes, for backends that ask for them.
 
 use rocmforge_attention::{AttentionSpec, RopeSpec};
@@ -26,7 +26,8 @@ pub enum Op {
         bias: Option<WeightId>,
         out: ValueId,
     },
-    /// `out[t, r] = Σ_c weight[r, c] x[t, c] + bias[r]`, `[T, in]` → `[T, rows]`.
+    /// `out[t, r] = Σ_c weight[r, c] x[t, c] + bias[r]`, `[T, in]` → `[T, rows]`. The projection to the vocabulary is
+    /// `[S, in]` → `[L, rows]`: it reads the first L rows.
     Linear { x: ValueId, weight: WeightId, bias: Option<WeightId>, out: ValueId },
     /// [`Op::Add`] and an [`Op::Norm`] of whole rows: `sum = a + b`, `out = norm(sum)`. Made by
     /// [`passes::fuse_residual_norms`](crate::passes::fuse_residual_norms).

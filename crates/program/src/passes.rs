@@ -68,8 +68,8 @@ pub fn select_rows_early(program: &mut Program) {
         op.map_values(|v| if narrow[v.0 as usize] { selected[v.0 as usize].unwrap_or(v) } else { v });
         ops.push(op);
     }
-    if let Some(output) = selected[program.output.0 as usize] {
-        program.output = output;
+    for kept in [&mut program.output, &mut program.hidden] {
+        *kept = selected[kept.0 as usize].unwrap_or(*kept);
     }
     program.ops = ops;
 }
@@ -78,7 +78,7 @@ pub fn select_rows_early(program: &mut Program) {
 /// ops whose outputs are themselves needed for wanted rows alone.
 fn wanted_only(program: &Program) -> Vec<bool> {
     let mut narrow = vec![true; program.values.len()];
-    let is_wanted = |v: ValueId| matches!(program.value(v).rows, Rows::Wanted(_));
+    let is_wanted = |v: ValueId| !matches!(program.value(v).rows, Rows::Tokens(_));
     for op in program.ops.iter().rev() {
         let outputs = op.outputs();
         let narrows = outputs.iter().all(|&v| narrow[v.0 as usize] || is_wanted(v)) && op.is_row_wise();
@@ -267,7 +267,10 @@ mod tests {
             let attention = program.ops.iter().position(|o| matches!(o, Op::Attention { .. })).unwrap();
             let rows: Vec<_> =
                 program.ops[attention + 1..].iter().flat_map(|o| o.outputs()).map(|v| program.value(v).rows).collect();
-            assert!(rows.iter().all(|r| matches!(r, Rows::Wanted(_))), "{text}");
+            let (logits, wanted) = rows.split_last().unwrap();
+            assert!(wanted.iter().all(|r| matches!(r, Rows::Wanted(_))), "{text}");
+            assert_eq!(*logits, Rows::Logits(1), "{text}");
+            assert_eq!(program.value(program.hidden).rows, Rows::Wanted(1), "{text}");
             assert_eq!(program.ops.iter().filter(|o| matches!(o, Op::SelectRows { .. })).count(), 2, "{text}");
             assert!(program.ops[..attention].iter().all(|o| !matches!(o, Op::SelectRows { .. })), "{text}");
         }

@@ -9,16 +9,31 @@ use crate::Op;
 pub enum Rows {
     /// One row a token of the step (T), times a factor: `k` rows a token for a mixture of experts.
     Tokens(usize),
-    /// One row for each row whose logits are wanted (S), times a factor.
+    /// One row for each row that is wanted (S), times a factor: first those whose logits are wanted, then those whose
+    /// hidden states are.
     Wanted(usize),
+    /// One row for each row whose logits are wanted (L), times a factor: the first of the wanted ones.
+    Logits(usize),
+}
+
+/// What the letters stand for in one step, or at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct RowCounts {
+    /// Tokens (T).
+    pub tokens: usize,
+    /// Wanted rows (S).
+    pub wanted: usize,
+    /// Rows whose logits are wanted (L).
+    pub logits: usize,
 }
 
 impl Rows {
-    /// The number of rows in a step of `tokens` tokens of which `wanted` rows are wanted.
-    pub fn count(self, tokens: usize, wanted: usize) -> usize {
+    /// The number of rows in such a step.
+    pub fn count(self, step: RowCounts) -> usize {
         match self {
-            Rows::Tokens(k) => tokens * k,
-            Rows::Wanted(k) => wanted * k,
+            Rows::Tokens(k) => step.tokens * k,
+            Rows::Wanted(k) => step.wanted * k,
+            Rows::Logits(k) => step.logits * k,
         }
     }
 
@@ -27,6 +42,7 @@ impl Rows {
         match self {
             Rows::Tokens(_) => Rows::Tokens(k),
             Rows::Wanted(_) => Rows::Wanted(k),
+            Rows::Logits(_) => Rows::Logits(k),
         }
     }
 }
@@ -36,6 +52,7 @@ impl fmt::Display for Rows {
         let (name, k) = match self {
             Rows::Tokens(k) => ("T", k),
             Rows::Wanted(k) => ("S", k),
+            Rows::Logits(k) => ("L", k),
         };
         if *k == 1 { write!(f, "{name}") } else { write!(f, "{name}*{k}") }
     }
@@ -111,7 +128,10 @@ pub struct Program {
     pub ops: Vec<Op>,
     /// What each attention layer caches, by the layer number that [`Op::Attention`] carries.
     pub cache_layers: Vec<CacheLayer>,
-    /// The logits, `[S, vocab_size]`.
+    /// The final hidden states, after the output norm, `[S, hidden]`: what the projection to the vocabulary reads, of
+    /// which it takes the first L rows. The output itself where there is no such projection.
+    pub hidden: ValueId,
+    /// The logits, `[L, vocab_size]`.
     pub output: ValueId,
     /// Rows of the vocabulary.
     pub vocab_size: usize,
@@ -128,6 +148,11 @@ impl Program {
     /// The weight of an id.
     pub fn weight(&self, id: WeightId) -> &WeightRef {
         &self.weights[id.0 as usize]
+    }
+
+    /// Width of a final hidden state.
+    pub fn hidden_size(&self) -> usize {
+        self.value(self.hidden).cols
     }
 
     /// Cache elements (not bytes) a token over all layers.

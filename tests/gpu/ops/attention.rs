@@ -257,7 +257,7 @@ impl Blocks {
         let sequence = StepSequence { num_tokens: tokens, context_len: tokens, block_table: self.shared.clone() };
         // More than a few rows, so that it counts among the large steps.
         let wanted = (0..tokens as u32).step_by(9).collect();
-        let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, sampling: vec![] };
+        let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, ..StepInput::default() };
         Step { copies: vec![], label: "filling shared blocks".into(), input }
     }
 

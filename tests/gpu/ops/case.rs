@@ -84,6 +84,7 @@ impl Case {
         StepLimits {
             max_tokens: most(|s| s.tokens.len()),
             max_wanted: most(|s| s.wanted.len()),
+            max_hidden: 0,
             max_sequences: most(|s| s.sequences.len()),
         }
     }
@@ -227,7 +228,7 @@ fn rows_step(rng: &mut Rng, tokens: usize) -> Step {
     // Every fifth step wants some of the rows only.
     let all = rng.below(5) != 0;
     let wanted = (0..tokens as u32).filter(|&t| all || t % 3 != 1).collect();
-    let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, sampling: vec![] };
+    let input = StepInput { tokens: ids(rng, tokens), sequences: vec![sequence], wanted, ..StepInput::default() };
     Step { copies: vec![], label: format!("{tokens} tokens{}", if all { "" } else { ", some wanted" }), input }
 }
 

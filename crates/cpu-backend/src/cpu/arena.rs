@@ -2,28 +2,28 @@
 
 use std::ops::Range;
 
-use rocmforge_program::{MemoryPlan, Program, Rows, ValueId, plan_memory};
+use rocmforge_program::{MemoryPlan, Program, RowCounts, Rows, ValueId, plan_memory};
 
 /// One allocation for all values, laid out by liveness.
 pub(crate) struct Arena {
     plan: MemoryPlan,
     shapes: Vec<(Rows, usize)>,
-    /// Tokens and wanted rows of the current step.
-    step: (usize, usize),
+    /// The rows of the current step.
+    step: RowCounts,
     elements: Vec<f32>,
 }
 
 impl Arena {
-    pub fn new(program: &Program, max_tokens: usize, max_wanted: usize) -> Self {
-        let plan = plan_memory(program, max_tokens, max_wanted);
+    pub fn new(program: &Program, most: RowCounts) -> Self {
+        let plan = plan_memory(program, most);
         let shapes = program.values.iter().map(|v| (v.rows, v.cols)).collect();
         let elements = vec![0.0; plan.elements];
-        Self { plan, shapes, step: (0, 0), elements }
+        Self { plan, shapes, step: RowCounts::default(), elements }
     }
 
     /// Begins a step: what was there before counts as unwritten.
-    pub fn begin(&mut self, tokens: usize, wanted: usize) {
-        self.step = (tokens, wanted);
+    pub fn begin(&mut self, step: RowCounts) {
+        self.step = step;
         if cfg!(debug_assertions) {
             // A value read before it is written shows up as NaN in the logits.
             self.elements.fill(f32::NAN);
@@ -31,7 +31,7 @@ impl Arena {
     }
 
     pub fn rows(&self, id: ValueId) -> usize {
-        self.shapes[id.0 as usize].0.count(self.step.0, self.step.1)
+        self.shapes[id.0 as usize].0.count(self.step)
     }
 
     pub fn cols(&self, id: ValueId) -> usize {

@@ -75,7 +75,7 @@ impl Backend for CpuBackend {
         passes::select_rows_early(&mut program);
         passes::share_inputs(&mut program);
         let weights = Weights::load(&program, source, &self.pool)?;
-        let scratch = Scratch::new(&program, &weights, limits.max_tokens, limits.max_wanted, self.pool.threads())?;
+        let scratch = Scratch::new(&program, &weights, limits.rows(), self.pool.threads())?;
         Ok(self.registry.add_model(Model { program, limits, weights, scratch }))
     }
 
@@ -89,8 +89,8 @@ impl Backend for CpuBackend {
         let (model, cache) = self.registry.pair(model, cache)?;
         let Model { program, limits, weights, scratch } = model;
         step.check(program, *limits, cache.spec)?;
-        let logits = Step { pool: &self.pool, program, weights, scratch, cache, input: step }.run()?;
-        let output = StepOutput::of_logits(logits, program.vocab_size);
+        let (logits, hidden) = Step { pool: &self.pool, program, weights, scratch, cache, input: step }.run()?;
+        let output = StepOutput::of_values(step, program, logits, hidden);
         Ok(self.registry.finish(output))
     }
 

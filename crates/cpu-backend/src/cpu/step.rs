@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use rocmforge_attention::RopeSpec;
 use rocmforge_program::backend::{BackendError, StepInput};
-use rocmforge_program::{ExpertSelection, LinearPart, Op, Program, RouteSpec, Rows, ValueId, WeightId};
+use rocmforge_program::{ExpertSelection, LinearPart, Op, Program, RouteSpec, RowCounts, Rows, ValueId, WeightId};
 
 use super::arena::Arena;
 use super::weights::Weights;
@@ -28,14 +28,8 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(
-        program: &Program,
-        weights: &Weights,
-        max_tokens: usize,
-        max_wanted: usize,
-        threads: usize,
-    ) -> Result<Self, BackendError> {
-        let arena = Arena::new(program, max_tokens, max_wanted);
+    pub fn new(program: &Program, weights: &Weights, most: RowCounts, threads: usize) -> Result<Self, BackendError> {
+        let arena = Arena::new(program, most);
         let mut activations = Activations::new();
         let mut rope_tables: Vec<RopeTable> = Vec::new();
         let (mut experts, mut groups, mut chosen) = (0, 0, 0);
@@ -44,10 +38,10 @@ impl Scratch {
                 Op::Linear { x, .. } | Op::Linears { x, .. } | Op::ExpertLinear { x, .. } => {
                     let value = program.value(*x);
                     let form = form_of(op.weights().iter().flat_map(|&w| weights.experts(w)));
-                    activations.reserve(form, value.rows.count(max_tokens, max_wanted), value.cols);
+                    activations.reserve(form, value.rows.count(most), value.cols);
                 }
                 Op::Rope { spec, .. } if !rope_tables.iter().any(|t| t.serves(spec)) => {
-                    rope_tables.push(RopeTable::new(spec, max_tokens));
+                    rope_tables.push(RopeTable::new(spec, most.tokens));
                 }
                 Op::Route { spec, .. } => {
                     experts = experts.max(spec.experts);
@@ -58,7 +52,7 @@ impl Scratch {
             }
         }
         let mut routing = Routing::new();
-        routing.reserve(max_tokens * chosen, experts);
+        routing.reserve(most.tokens * chosen, experts);
         let specs =
             program.ops.iter().filter_map(|op| if let Op::Attention { spec, .. } = op { Some(spec) } else { None });
         Ok(Self {
@@ -68,7 +62,7 @@ impl Scratch {
             rope_tables,
             route: RouteScratch::new(experts, groups, chosen),
             routing,
-            expert_ids: Vec::with_capacity(max_tokens * chosen),
+            expert_ids: Vec::with_capacity(most.tokens * chosen),
             attention: FlashScratch::new(threads, specs).map_err(super::bad_cache)?,
         })
     }
@@ -85,9 +79,10 @@ pub(crate) struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Runs every op and returns the logits.
-    pub fn run(mut self) -> Result<Vec<f32>, BackendError> {
-        self.scratch.arena.begin(self.input.tokens.len(), self.input.wanted.len());
+    /// Runs every op and returns logits and hidden states.
+    pub fn run(mut self) -> Result<(Vec<f32>, Vec<f32>), BackendError> {
+        let rows = self.input.rows();
+        self.scratch.arena.begin(rows);
         self.scratch.quantized = None;
         let positions = || self.input.sequences.iter().flat_map(|s| s.first_position()..s.context_len);
         self.scratch.rope_tables.iter_mut().for_each(|table| table.fill(positions()));
@@ -97,7 +92,10 @@ impl Step<'_> {
                 self.op(op)?;
             }
         }
-        Ok(self.scratch.arena.value(self.program.output).to_vec())
+        let (arena, program) = (&self.scratch.arena, self.program);
+        let logits = &arena.value(program.output)[..rows.logits * program.vocab_size];
+        let hidden = &arena.value(program.hidden)[rows.logits * program.hidden_size()..];
+        Ok((logits.to_vec(), hidden.to_vec()))
     }
 
     fn op(&mut self, op: &Op) -> Result<(), BackendError> {
@@ -149,7 +147,7 @@ impl Step<'_> {
             Op::SelectRows { x, out } => {
                 let cols = self.scratch.arena.cols(*x);
                 let [x, out] = self.scratch.arena.values([*x, *out]);
-                for (&row, out) in self.input.wanted.iter().zip(out.chunks_exact_mut(cols)) {
+                for (row, out) in self.input.selected_rows().zip(out.chunks_exact_mut(cols)) {
                     out.copy_from_slice(&x[row as usize * cols..][..cols]);
                 }
             }
@@ -241,9 +239,12 @@ impl Step<'_> {
 
     fn linears(&mut self, x: ValueId, parts: &[LinearPart]) -> Result<(), BackendError> {
         let Scratch { arena, activations, quantized, .. } = &mut *self.scratch;
-        let (rows, cols) = (arena.rows(x), arena.cols(x));
+        let Some(first) = parts.first() else { return Ok(()) };
+        // The projection to the vocabulary writes fewer rows than there are to read.
+        let (rows, cols) = (arena.rows(first.out), arena.cols(x));
         let mut values = arena.list(std::iter::once(x).chain(parts.iter().map(|p| p.out))).into_iter();
         let Some(x_value) = values.next() else { return Ok(()) };
+        let x_value = &x_value[..rows * cols];
         let weights = self.weights;
         let form = form_of(parts.iter().map(|p| weights.matrix(p.weight)));
         let input = prepared(self.pool, activations, quantized, (x, form), x_value, rows, cols)?;

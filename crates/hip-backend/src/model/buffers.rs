@@ -1,7 +1,7 @@
 //! Memory that every step of a model uses, allocated once.
 
 use rocmforge_program::backend::StepLimits;
-use rocmforge_program::{MemoryPlan, Op, Program, ValueId};
+use rocmforge_program::{MemoryPlan, Op, Program, RowCounts, ValueId};
 
 use super::forms::{FormPlan, Forms, Regime};
 use crate::driver::{Buffer, Device, DevicePtr, HipError};
@@ -47,13 +47,14 @@ impl BufferPlan {
         };
         for &(regime, forms) in plans {
             let few = |n: usize| if regime == Regime::Vector { n.min(MAX_COLUMNS) } else { n };
-            let (tokens, wanted) = (few(limits.max_tokens), few(limits.max_wanted));
+            let RowCounts { tokens, wanted, logits } = limits.rows();
+            let most = RowCounts { tokens: few(tokens), wanted: few(wanted), logits: few(logits) };
             for (at, op) in program.ops.iter().enumerate() {
                 let written = op.outputs().last().map(|&out| (out, forms.written[at]));
                 let prepared = linear_input(op).map(|x| (x, forms.prepared[at]));
                 for (value, forms) in written.into_iter().chain(prepared) {
                     let value = program.value(value);
-                    plan.make_room(forms, value.rows.count(tokens, wanted), value.cols);
+                    plan.make_room(forms, value.rows.count(most), value.cols);
                 }
             }
         }

@@ -159,7 +159,8 @@ fn input_words(limits: StepLimits, max_blocks: usize) -> usize {
     let largest = Shape {
         tokens: limits.max_tokens,
         sequences: limits.max_sequences,
-        wanted: limits.max_wanted,
+        wanted: limits.rows().wanted,
+        logits: limits.rows().logits,
         table_stride: max_blocks.next_power_of_two().max(32),
         // A tile of one token each is more than there can be.
         tiles: limits.max_tokens,

@@ -142,8 +142,10 @@ pub(crate) fn plan_forms(program: &Program, regime: Regime, type_of: impl Fn(&Op
             producer[out.0 as usize] = Some(at);
         }
     }
-    if let Some(from) = producer[program.output.0 as usize] {
-        plan.written[from].f32 = true;
+    for kept in [program.output, program.hidden] {
+        if let Some(from) = producer[kept.0 as usize] {
+            plan.written[from].f32 = true;
+        }
     }
     plan
 }

@@ -37,14 +37,14 @@ impl GemmPlan {
         for op in &program.ops {
             match op {
                 Op::ExpertLinear { weight, out, .. } => {
-                    let pairs = program.value(*out).rows.count(limits.max_tokens, limits.max_wanted);
+                    let pairs = program.value(*out).rows.count(limits.rows());
                     let layout = plan.layout(pairs, program.weight(*weight).experts);
                     plan.group_bytes = plan.group_bytes.max(layout.map_or(0, |layout| layout.bytes()));
                 }
-                Op::Linear { x, weight, .. } => plan.add(program, weights, tools, limits, *x, &[*weight]),
-                Op::Linears { x, parts } => {
+                Op::Linear { out, weight, .. } => plan.add(program, weights, tools, limits, *out, &[*weight]),
+                Op::Linears { parts, .. } => {
                     let all: Vec<_> = parts.iter().map(|p| p.weight).collect();
-                    plan.add(program, weights, tools, limits, *x, &all);
+                    plan.add(program, weights, tools, limits, parts[0].out, &all);
                 }
                 _ => {}
             }
@@ -53,26 +53,27 @@ impl GemmPlan {
         plan
     }
 
-    /// Makes room for the partial sums of products of one input, whichever of them share a launch.
+    /// Makes room for the partial sums of products of one input, whichever of them share a launch. All have as many rows
+    /// as `out`.
     fn add(
         &mut self,
         program: &Program,
         weights: &WeightPlan,
         tools: &Tools,
         limits: StepLimits,
-        x: ValueId,
+        out: ValueId,
         parts: &[WeightId],
     ) {
-        let value = program.value(x);
-        let tokens = value.rows.count(limits.max_tokens, limits.max_wanted);
+        let tokens = program.value(out).rows.count(limits.rows());
         let mut at = 0;
         while at < parts.len() {
             let ty = weights.type_of(parts[at]);
             let run = parts[at..].iter().take(MAX_PARTS).take_while(|&&id| weights.type_of(id) == ty);
             let rows: Vec<_> = run.map(|&id| program.weight(id).rows).collect();
+            let cols = program.weight(parts[at]).cols;
             at += rows.len();
-            if let Some(gemm) = ty.and_then(|ty| tools.gemm(ty, value.cols).ok()) {
-                self.partial_bytes = self.partial_bytes.max(gemm.scratch_bytes(tokens, value.cols, &rows));
+            if let Some(gemm) = ty.and_then(|ty| tools.gemm(ty, cols).ok()) {
+                self.partial_bytes = self.partial_bytes.max(gemm.scratch_bytes(tokens, cols, &rows));
             }
         }
     }
@@ -95,13 +96,13 @@ fn expert_form(program: &Program, weights: &WeightPlan, op: &Op, is_exact: bool)
 }
 
 impl Run<'_> {
-    /// Products with whole matrices.
-    pub(super) fn gemm(&self, x: ValueId, parts: &[Part<'_>]) -> Result<(), Failure> {
+    /// Products of the first `rows` rows with whole matrices.
+    pub(super) fn gemm(&self, x: ValueId, rows: usize, parts: &[Part<'_>]) -> Result<(), Failure> {
         let cols = self.cols(x);
         let gemm = self.model.tools.gemm(parts[0].matrix.ty, cols)?;
         let call = GemmCall {
             x: self.gemm_input(x, gemm.form()),
-            tokens: self.rows(x),
+            tokens: rows,
             k: cols,
             parts: &parts.iter().map(gemm_part).collect::<Vec<_>>(),
             scratch: self.model.buffers.scratch.ptr().add(self.model.gemm.group_bytes),

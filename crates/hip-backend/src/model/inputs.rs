@@ -1,5 +1,6 @@
 //! What a step brings to the device: one block of 32-bit words, copied at once.
 
+use rocmforge_program::RowCounts;
 use rocmforge_program::backend::StepInput;
 
 /// Slot of a token that is only padding: nothing is written to the cache for it.
@@ -14,12 +15,21 @@ pub(crate) struct Shape {
     pub sequences: usize,
     /// Wanted rows, padding included.
     pub wanted: usize,
+    /// Those of them whose logits are wanted, padding included.
+    pub logits: usize,
     /// Entries of a block table.
     pub table_stride: usize,
     /// Query tiles of prefill attention.
     pub tiles: usize,
     /// Rows that attend one by one beside them.
     pub lone_rows: usize,
+}
+
+impl Shape {
+    /// How many rows values have.
+    pub fn rows(self) -> RowCounts {
+        RowCounts { tokens: self.tokens, wanted: self.wanted, logits: self.logits }
+    }
 }
 
 /// Word offsets of the arrays.
@@ -39,7 +49,7 @@ pub(crate) struct Layout {
     pub context_len: usize,
     /// First token of each sequence in the step `[N + 1]`.
     pub query_start: usize,
-    /// Rows whose logits are wanted `[S]`.
+    /// Wanted rows `[S]`: those of logits, then those of hidden states.
     pub wanted: usize,
     /// Block tables `[N, table_stride]`.
     pub block_tables: usize,
@@ -121,7 +131,7 @@ pub(crate) fn write(step: &StepInput, shape: Shape, block_size: usize, attending
     words[..layout.words].fill(0);
     words[layout.slots..][..shape.tokens].fill(NO_SLOT);
     words[layout.tokens..][..step.tokens.len()].copy_from_slice(&step.tokens);
-    words[layout.wanted..][..step.wanted.len()].copy_from_slice(&step.wanted);
+    words[layout.wanted..].iter_mut().zip(step.selected_rows()).for_each(|(word, row)| *word = row);
     let mut at = 0;
     for (i, sequence) in step.sequences.iter().enumerate() {
         words[layout.context_len + i] = sequence.context_len as u32;
@@ -159,9 +169,10 @@ mod tests {
                 StepSequence { num_tokens: 1, context_len: 1, block_table: vec![4] },
             ],
             wanted: vec![1, 2],
+            hidden: vec![true, false],
             sampling: vec![],
         };
-        let shape = Shape { tokens: 4, sequences: 3, wanted: 2, table_stride: 3, tiles: 1, lone_rows: 1 };
+        let shape = Shape { tokens: 4, sequences: 3, wanted: 2, logits: 1, table_stride: 3, tiles: 1, lone_rows: 1 };
         let layout = Layout::of(shape);
         let mut words = vec![u32::MAX; layout.words];
         write(&step, shape, 16, &attending(&step, 16, 1), &mut words);
@@ -173,7 +184,7 @@ mod tests {
         assert_eq!(at(layout.query_context, 4), [17, 18, 1, 0]);
         assert_eq!(at(layout.context_len, 3), [18, 1, 0]);
         assert_eq!(at(layout.query_start, 4), [0, 2, 3, 3]);
-        assert_eq!(at(layout.wanted, 2), [1, 2]);
+        assert_eq!(at(layout.wanted, 2), [2, 1]);
         assert_eq!(at(layout.block_tables, 9), [5, 3, 0, 4, 0, 0, 0, 0, 0]);
         assert_eq!((at(layout.tile_sequence, 1), at(layout.tile_first, 1)), (&[0][..], &[0][..]));
         assert_eq!(at(layout.lone_rows, 1), [2]);

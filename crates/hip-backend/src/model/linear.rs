@@ -23,23 +23,24 @@ pub(super) struct Part<'a> {
 impl Run<'_> {
     /// The products of one input. Matrices of one type share a launch.
     pub(super) fn linears(&self, x: ValueId, parts: &[LinearPart]) -> Result<(), Failure> {
+        // The projection to the vocabulary writes fewer rows than there are to read.
+        let rows = parts.first().map_or(0, |first| self.rows(first.out));
         let parts = parts.iter().map(|p| self.part(p.weight, p.bias, p.out)).collect::<Result<Vec<_>, _>>()?;
         let mut done = 0;
         while done < parts.len() {
             let ty = parts[done].matrix.ty;
             let same = parts[done..].iter().take(MAX_PARTS).take_while(|p| p.matrix.ty == ty).count();
-            self.product(x, &parts[done..done + same])?;
+            self.product(x, rows, &parts[done..done + same])?;
             done += same;
         }
         Ok(())
     }
 
-    fn product(&self, x: ValueId, parts: &[Part<'_>]) -> Result<(), Failure> {
+    fn product(&self, x: ValueId, rows: usize, parts: &[Part<'_>]) -> Result<(), Failure> {
         let ty = parts[0].matrix.ty;
-        let (rows, cols) = (self.rows(x), self.cols(x));
-        let regime = self.regime(x);
+        let (regime, cols) = (self.regime(x), self.cols(x));
         if regime == Regime::Matrix || rows > MAX_COLUMNS {
-            return self.gemm(x, parts);
+            return self.gemm(x, rows, parts);
         }
         let parts: Vec<_> = parts.iter().map(matvec_part).collect();
         let call = MatvecCall { x: self.activations(x, regime.form(ty, cols)), cols, columns: rows, parts: &parts };

@@ -106,7 +106,7 @@ impl Model {
         let program = lower(program);
         check_ops(&program)?;
         let weight_plan = WeightPlan::new(&program, source)?;
-        let memory = plan_memory(&program, limits.max_tokens, limits.max_wanted);
+        let memory = plan_memory(&program, limits.rows());
         let plans = Plans::new(&program, &weight_plan);
         let used = match is_exact {
             true => vec![(Regime::Exact, &plans.exact)],

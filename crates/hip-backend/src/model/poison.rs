@@ -21,7 +21,7 @@ pub(super) struct Poison {
 
 impl Poison {
     pub fn new(device: &Device, program: &Program, limits: StepLimits) -> Result<Self, HipError> {
-        let rows = program.values.iter().map(|value| value.rows.count(limits.max_tokens, limits.max_wanted));
+        let rows = program.values.iter().map(|value| value.rows.count(limits.rows()));
         let bytes = rows.max().unwrap_or(1) * size_of::<u32>();
         Ok(Self {
             counts: device.alloc(bytes, "counts of what is no number")?,

@@ -194,8 +194,8 @@ impl Run<'_> {
             vocab,
             stride: vocab,
             rows,
-            count: self.kind.shape.wanted,
-            edits: rows.add(self.kind.shape.wanted * size_of::<SampleRow>()),
+            count: self.kind.shape.logits,
+            edits: rows.add(self.kind.shape.logits * size_of::<SampleRow>()),
             results: self.model.buffers.results.ptr(),
             tokens: DevicePtr::NULL,
             scratch: self.model.buffers.scratch.ptr(),
@@ -244,6 +244,7 @@ impl Run<'_> {
         let base = match self.model.program.value(x).rows {
             Rows::Tokens(_) => self.kind.shape.tokens,
             Rows::Wanted(_) => self.kind.shape.wanted,
+            Rows::Logits(_) => self.kind.shape.logits,
         };
         match self.model.is_exact {
             true => Regime::Exact,
@@ -253,7 +254,7 @@ impl Run<'_> {
     }
 
     pub(super) fn rows(&self, x: ValueId) -> usize {
-        self.model.program.value(x).rows.count(self.kind.shape.tokens, self.kind.shape.wanted)
+        self.model.program.value(x).rows.count(self.kind.shape.rows())
     }
 
     pub(super) fn cols(&self, x: ValueId) -> usize {

@@ -1,7 +1,7 @@
 //! From a step's input to its output: what is copied in, run, and copied out.
 
-use rocmforge_program::Program;
-use rocmforge_program::backend::{BackendError, BadRow, StepInput, StepLimits, StepOutput};
+use rocmforge_program::backend::{BackendError, BadNumber, BadRow, StepInput, StepLimits, StepOutput};
+use rocmforge_program::{Program, ValueId};
 
 use super::cache::Cache;
 use super::graphs::bucket;
@@ -24,6 +24,7 @@ pub(crate) struct Outputs {
 
 struct Output {
     logits: PinnedBuffer,
+    hidden: PinnedBuffer,
     results: PinnedBuffer,
     done: Event,
     is_free: bool,
@@ -32,9 +33,17 @@ struct Output {
 /// A step that was enqueued.
 pub(crate) struct InFlight {
     slot: usize,
-    /// For each wanted row: its place among the sampled ones, or `None` if its logits come back.
-    sampled: Vec<Option<usize>>,
-    logit_rows: usize,
+    /// What comes back of each wanted row.
+    rows: Vec<RowResult>,
+}
+
+/// What comes back of a wanted row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RowResult {
+    Logits,
+    Hidden,
+    /// A token: the place among those sampled.
+    Sampled(usize),
 }
 
 impl Outputs {
@@ -42,6 +51,7 @@ impl Outputs {
         let slot = || -> Result<Output, HipError> {
             Ok(Output {
                 logits: device.alloc_pinned(limits.max_wanted * program.vocab_size * size_of::<f32>())?,
+                hidden: device.alloc_pinned(limits.max_hidden * program.hidden_size() * size_of::<f32>())?,
                 results: device.alloc_pinned(limits.max_wanted * size_of::<SampleResult>())?,
                 done: device.event()?,
                 is_free: true,
@@ -59,10 +69,8 @@ impl Model {
         let slot = slot.ok_or_else(|| BackendError::BadStep(format!("{SLOTS} steps are under way already")))?;
         let mut batch = std::mem::take(&mut self.outputs.batch);
         batch.fill(&step.sampling, self.program.vocab_size);
-        if batch.edits.len() > cache.max_edits() {
-            batch.rows.clear();
-        }
-        let outcome = self.enqueue(stream, cache, step, &batch, slot);
+        let rows = results(step, &mut batch, cache.max_edits());
+        let outcome = self.enqueue(stream, cache, step, &batch, rows, slot);
         self.outputs.batch = batch;
         outcome
     }
@@ -73,6 +81,7 @@ impl Model {
         cache: &mut Cache,
         step: &StepInput,
         batch: &SampleBatch,
+        rows: Vec<RowResult>,
         slot: usize,
     ) -> Result<InFlight, Failure> {
         let (kind, attending) = self.kind(cache, step, batch);
@@ -80,16 +89,12 @@ impl Model {
         let block_size = cache.spec.block_size;
         cache.inputs.send(stream, |words| {
             inputs::write(step, kind.shape, block_size, &attending, words);
-            layout.words + write_sampling(batch, kind.shape.wanted, &mut words[layout.words..])
+            layout.words + write_sampling(batch, kind.shape.logits, &mut words[layout.words..])
         })?;
         self.run(stream, cache, kind, layout)?;
-        let mut sampled = vec![None; step.wanted.len()];
-        for (place, row) in batch.rows.iter().enumerate() {
-            sampled[row.row as usize] = Some(place);
-        }
-        let in_flight = self.fetch(stream, sampled, slot)?;
+        self.fetch(stream, &rows, slot)?;
         self.outputs.slots[slot].is_free = false;
-        Ok(in_flight)
+        Ok(InFlight { slot, rows })
     }
 
     fn run(&self, stream: &Stream, cache: &mut Cache, kind: Kind, layout: Layout) -> Result<(), Failure> {
@@ -103,7 +108,9 @@ impl Model {
     /// The shape of a step, padded where steps of many sizes are to share a graph.
     fn kind(&self, cache: &Cache, step: &StepInput, batch: &SampleBatch) -> (Kind, Attending) {
         let is_decode = step.sequences.iter().all(|s| s.num_tokens == 1);
-        let pads = is_decode && (self.use_graphs || self.poison.is_some()) && step.wanted.len() == step.tokens.len();
+        let rows = step.rows();
+        // Rows of padding come last, where hidden states would be.
+        let pads = is_decode && (self.use_graphs || self.poison.is_some()) && rows.logits == rows.tokens;
         let padded = |n: usize, max: usize| if pads { bucket(n).min(max) } else { n };
         let by_itself = is_decode || self.attends_by_token(step.tokens.len());
         let attending = match by_itself {
@@ -113,9 +120,10 @@ impl Model {
         let longest = step.sequences.iter().map(|s| s.context_len).max().unwrap_or(1);
         let limit = self.limits.max_tokens.min(self.limits.max_sequences).min(self.limits.max_wanted);
         let shape = Shape {
-            tokens: padded(step.tokens.len(), limit),
+            tokens: padded(rows.tokens, limit),
             sequences: padded(step.sequences.len(), limit),
-            wanted: padded(step.wanted.len(), limit),
+            wanted: padded(rows.wanted, limit),
+            logits: padded(rows.logits, limit),
             table_stride: cache.table_stride(longest),
             tiles: attending.tiles.len(),
             lone_rows: attending.lone_rows.len(),
@@ -129,79 +137,127 @@ impl Model {
     }
 
     /// Enqueues the copies of what was asked for.
-    fn fetch(&mut self, stream: &Stream, sampled: Vec<Option<usize>>, slot: usize) -> Result<InFlight, Failure> {
+    fn fetch(&mut self, stream: &Stream, rows: &[RowResult], slot: usize) -> Result<(), Failure> {
+        let value = |id: ValueId| self.buffers.arena.ptr().add(self.memory.offsets[id.0 as usize] * size_of::<f32>());
+        let (output, hidden) = (value(self.program.output), value(self.program.hidden));
         let row_bytes = self.program.vocab_size * size_of::<f32>();
-        let logits =
-            self.buffers.arena.ptr().add(self.memory.offsets[self.program.output.0 as usize] * size_of::<f32>());
-        let output = &mut self.outputs.slots[slot];
-        let mut logit_rows = 0;
-        let mut row = 0;
-        while row < sampled.len() {
-            let run = sampled[row..].iter().take_while(|place| place.is_none()).count();
+        let Output { logits: host, hidden: host_hidden, results, done, .. } = &mut self.outputs.slots[slot];
+        // Rows of logits come first on the device, those that are sampled among them.
+        let projected: Vec<_> = rows.iter().filter(|row| **row != RowResult::Hidden).collect();
+        let (mut row, mut copied) = (0, 0);
+        while row < projected.len() {
+            let run = projected[row..].iter().take_while(|row| ***row == RowResult::Logits).count();
             if run > 0 {
-                let range = logit_rows * row_bytes..(logit_rows + run) * row_bytes;
-                stream.copy_out(&mut output.logits, range, logits.add(row * row_bytes))?;
-                logit_rows += run;
+                let range = copied * row_bytes..(copied + run) * row_bytes;
+                stream.copy_out(host, range, output.add(row * row_bytes))?;
+                copied += run;
             }
             row += run.max(1);
         }
-        let places = sampled.iter().flatten().count();
-        if places > 0 {
-            let bytes = places * size_of::<SampleResult>();
-            stream.copy_out(&mut output.results, 0..bytes, self.buffers.results.ptr())?;
+        if projected.len() < rows.len() {
+            let row_bytes = self.program.hidden_size() * size_of::<f32>();
+            let bytes = (rows.len() - projected.len()) * row_bytes;
+            stream.copy_out(host_hidden, 0..bytes, hidden.add(projected.len() * row_bytes))?;
         }
-        stream.record(&output.done)?;
-        Ok(InFlight { slot, sampled, logit_rows })
+        if projected.len() > copied {
+            let bytes = (projected.len() - copied) * size_of::<SampleResult>();
+            stream.copy_out(results, 0..bytes, self.buffers.results.ptr())?;
+        }
+        Ok(stream.record(done)?)
     }
 
     /// Waits for a step: the one place where the host waits for the device.
     pub fn wait(&mut self, step: InFlight) -> Result<StepOutput, Failure> {
-        let vocab = self.program.vocab_size;
         let output = &mut self.outputs.slots[step.slot];
         output.is_free = true;
         output.done.synchronize()?;
         if let Some(profile) = &self.profile {
             profile.borrow_mut().collect()?;
         }
-        let logits: &[f32] = bytemuck::cast_slice(output.logits.as_slice()?);
-        let logits = &logits[..step.logit_rows * vocab];
-        let places = step.sampled.iter().flatten().count();
-        let results: &[SampleResult] =
-            bytemuck::cast_slice(&output.results.as_slice()?[..places * size_of::<SampleResult>()]);
-        let sampled = match places {
-            0 => Vec::new(),
-            _ => step.sampled.iter().map(|place| place.map(|place| results[place].sampled())).collect(),
+        let arrived = Arrived {
+            rows: &step.rows,
+            logits: bytemuck::cast_slice(output.logits.as_slice()?),
+            vocab_size: self.program.vocab_size,
+            hidden: bytemuck::cast_slice(output.hidden.as_slice()?),
+            hidden_size: self.program.hidden_size(),
+            results: bytemuck::cast_slice(output.results.as_slice()?),
         };
-        let bad_rows = bad_rows(&step.sampled, results, logits.chunks_exact(vocab));
-        Ok(StepOutput { logits: logits.to_vec(), sampled, bad_rows })
+        Ok(arrived.output())
     }
 }
 
-/// The rows without a choice: those sampled have it in their status, the others are looked through.
-fn bad_rows<'a>(
-    sampled: &[Option<usize>],
-    results: &[SampleResult],
-    mut logits: impl Iterator<Item = &'a [f32]>,
-) -> Vec<BadRow> {
-    let of = |(row, place): (usize, &Option<usize>)| match place.map(|place| results[place].status()) {
-        Some(SampleStatus::BadLogit(token)) => Some(BadRow { row, token }),
-        Some(_) => None,
-        None => BadRow::find(row, logits.next()?),
-    };
-    sampled.iter().enumerate().filter_map(of).collect()
+/// What came back of a step, in host memory that has room for more.
+struct Arrived<'a> {
+    rows: &'a [RowResult],
+    logits: &'a [f32],
+    vocab_size: usize,
+    hidden: &'a [f32],
+    hidden_size: usize,
+    results: &'a [SampleResult],
 }
 
-/// Writes the rows that are sampled and their edits; the words written.
-fn write_sampling(batch: &SampleBatch, wanted: usize, words: &mut [u32]) -> usize {
+impl Arrived<'_> {
+    fn output(&self) -> StepOutput {
+        let count = |what: RowResult| self.rows.iter().filter(|row| **row == what).count();
+        let token = |row: &RowResult| match *row {
+            RowResult::Sampled(place) => Some(self.results[place].sampled()),
+            _ => None,
+        };
+        let is_sampled = self.rows.iter().any(|row| matches!(row, RowResult::Sampled(_)));
+        StepOutput {
+            logits: self.logits[..count(RowResult::Logits) * self.vocab_size].to_vec(),
+            hidden: self.hidden[..count(RowResult::Hidden) * self.hidden_size].to_vec(),
+            sampled: if is_sampled { self.rows.iter().map(token).collect() } else { Vec::new() },
+            bad_rows: self.bad_rows(),
+        }
+    }
+
+    /// The rows that are no numbers: those sampled have it in their status, the others are looked through.
+    fn bad_rows(&self) -> Vec<BadRow> {
+        let mut logits = self.logits.chunks_exact(self.vocab_size);
+        let mut hidden = self.hidden.chunks_exact(self.hidden_size);
+        let of = |(row, result): (usize, &RowResult)| match *result {
+            RowResult::Logits => BadRow::find(row, logits.next()?),
+            RowResult::Hidden => BadRow::find_hidden(row, hidden.next()?),
+            RowResult::Sampled(place) => match self.results[place].status() {
+                SampleStatus::BadLogit(token) => Some(BadRow { row, what: BadNumber::Logit(token) }),
+                _ => None,
+            },
+        };
+        self.rows.iter().enumerate().filter_map(of).collect()
+    }
+}
+
+/// What comes back of each wanted row. The rows of `batch` speak of wanted ones; after this they speak of those whose
+/// logits are computed. Where there is no room for their edits none is sampled.
+fn results(step: &StepInput, batch: &mut SampleBatch, max_edits: usize) -> Vec<RowResult> {
+    let of = |row| if step.is_hidden(row) { RowResult::Hidden } else { RowResult::Logits };
+    let mut rows: Vec<_> = (0..step.wanted.len()).map(of).collect();
+    if batch.edits.len() > max_edits {
+        batch.rows.clear();
+    }
+    let (mut hidden, mut looked_at) = (0, 0);
+    for (place, sampled) in batch.rows.iter_mut().enumerate() {
+        let row = sampled.row as usize;
+        hidden += rows[looked_at..row].iter().filter(|row| **row == RowResult::Hidden).count();
+        looked_at = row;
+        rows[row] = RowResult::Sampled(place);
+        sampled.row -= hidden as u32;
+    }
+    rows
+}
+
+/// Writes the rows that are sampled, padded to those of logits, and their edits; the words written.
+fn write_sampling(batch: &SampleBatch, logits: usize, words: &mut [u32]) -> usize {
     if batch.rows.is_empty() {
         return 0;
     }
     let row_words = size_of::<SampleRow>() / size_of::<u32>();
     let padding = SampleRow { row: NO_ROW, ..bytemuck::Zeroable::zeroed() };
-    for (i, words) in words.chunks_exact_mut(row_words).take(wanted).enumerate() {
+    for (i, words) in words.chunks_exact_mut(row_words).take(logits).enumerate() {
         words.copy_from_slice(bytemuck::cast_slice(&[*batch.rows.get(i).unwrap_or(&padding)]));
     }
     let edits: &[u32] = bytemuck::cast_slice(&batch.edits);
-    words[wanted * row_words..][..edits.len()].copy_from_slice(edits);
-    wanted * row_words + edits.len()
+    words[logits * row_words..][..edits.len()].copy_from_slice(edits);
+    logits * row_words + edits.len()
 }
