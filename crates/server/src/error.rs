@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use rocmforge_chat::ChatError;
 use rocmforge_engine::EngineError;
 use rocmforge_sampler::SamplerError;
+use rocmforge_scheduler::Refused;
 use serde_json::{Value, json};
 
 /// A refusal or a failure, as a client sees it: no paths, no addresses, no names of our types.
@@ -255,6 +256,9 @@ impl From<EngineError> for ApiError {
                 Self::field("prompt", format!("token {token} is outside the vocabulary of {vocab_size}"))
             }
             EngineError::PromptTooLong { tokens, context } => Self::context_length("prompt", tokens, 0, context),
+            EngineError::Refused(Refused::TooLong { tokens, limit }) => {
+                Self::context_length("prompt", tokens, 0, limit)
+            }
             EngineError::NoChatTemplate => {
                 Self::field("messages", "the model has no chat template: use /v1/completions").code("no_chat_template")
             }

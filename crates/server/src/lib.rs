@@ -4,5 +4,6 @@
 pub mod api;
 pub mod body;
 pub mod error;
+pub mod generation;
 pub mod page;
 pub mod transport;

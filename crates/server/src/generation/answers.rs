@@ -1,0 +1,237 @@
+//! The stream of a job's answers.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rocmforge_chat::{OutputEvent, OutputFormat, OutputParser};
+use rocmforge_engine::{Event, EventStream, FinishReason, ModelInfo, StopMatch};
+use rocmforge_sampler::TokenId;
+use uuid::Uuid;
+
+use super::{Encoded, Finish, Params, Piece, PieceKind, TokenInfo, Usage};
+use crate::error::ApiError;
+
+/// The answers of a job, piece by piece. Dropping it cancels what is not finished.
+pub struct Answers {
+    model: Arc<ModelInfo>,
+    prompts: Vec<Part>,
+    /// The prompt whose turn it is to be asked first.
+    turn: usize,
+    ready: VecDeque<Piece>,
+    usage: Usage,
+    wanted: u32,
+    sequences: u32,
+    /// The model's own tokens that end an answer, which are no part of it.
+    ends: Vec<TokenId>,
+}
+
+/// One prompt with its answers.
+struct Part {
+    encoded: Encoded,
+    /// `None` when all of its answers are there.
+    events: Option<EventStream>,
+    open: u32,
+    choices: Vec<Choice>,
+}
+
+/// One answer on its way.
+struct Choice {
+    number: u32,
+    /// `None` where nothing is taken apart, and at the end.
+    parser: Option<OutputParser>,
+    is_reasoning: bool,
+    calls: u32,
+    tokens: Vec<TokenInfo>,
+}
+
+/// What the job asks of its answers.
+pub(super) struct Wishes<'a> {
+    pub params: &'a Params,
+    /// The answers have a form of their own and are not searched for calls.
+    pub is_structured: bool,
+    pub ends: Vec<TokenId>,
+}
+
+impl Answers {
+    pub(super) fn new(model: Arc<ModelInfo>, streams: Vec<(Encoded, EventStream)>, wishes: Wishes<'_>) -> Self {
+        let sequences = wishes.params.sequences();
+        let part = |(i, (encoded, events)): (usize, (Encoded, EventStream))| {
+            let first = i as u32 * sequences;
+            let choices = (first..first + sequences).map(|number| Choice::new(number, &encoded, wishes.is_structured));
+            Part { choices: choices.collect(), encoded, events: Some(events), open: sequences }
+        };
+        let prompts: Vec<Part> = streams.into_iter().enumerate().map(part).collect();
+        let prompt_tokens = prompts.iter().map(|part| part.encoded.tokens.len()).sum();
+        Self {
+            model,
+            prompts,
+            turn: 0,
+            ready: VecDeque::new(),
+            usage: Usage { prompt_tokens, ..Usage::default() },
+            wanted: wishes.params.n,
+            sequences,
+            ends: wishes.ends,
+        }
+    }
+
+    /// The next piece of any answer; `None` after the last, or after a failure.
+    pub async fn next(&mut self) -> Option<Result<Piece, ApiError>> {
+        loop {
+            if let Some(piece) = self.ready.pop_front() {
+                return Some(Ok(piece));
+            }
+            let (part, event) = poll_fn(|context| self.poll_event(context)).await?;
+            let taken = match event {
+                Some(event) => self.take(part, event),
+                None => Err(ApiError::internal("the engine left a request without its end")),
+            };
+            if let Err(error) = taken {
+                self.prompts.clear();
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// Counts so far.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The prompts, as they were encoded.
+    pub fn prompts(&self) -> impl Iterator<Item = &Encoded> {
+        self.prompts.iter().map(|part| &part.encoded)
+    }
+
+    /// The model that answers.
+    pub fn model(&self) -> &Arc<ModelInfo> {
+        &self.model
+    }
+
+    /// How many answers are generated.
+    pub fn choices(&self) -> u32 {
+        self.sequences * self.prompts.len() as u32
+    }
+
+    /// Answers that are generated for each prompt.
+    pub(super) fn sequences(&self) -> u32 {
+        self.sequences
+    }
+
+    /// Answers that are wanted for each prompt.
+    pub(super) fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
+    /// The next event with the number of its prompt. The prompts take turns, so that none is starved.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<(usize, Option<Event>)>> {
+        let count = self.prompts.len();
+        let mut is_open = false;
+        for i in (self.turn..count).chain(0..self.turn.min(count)) {
+            let Some(events) = &mut self.prompts[i].events else { continue };
+            is_open = true;
+            if let Poll::Ready(event) = events.poll_next(context) {
+                self.turn = i + 1;
+                return Poll::Ready(Some((i, event)));
+            }
+        }
+        if is_open { Poll::Pending } else { Poll::Ready(None) }
+    }
+
+    fn take(&mut self, part: usize, event: Event) -> Result<(), ApiError> {
+        let prompt = &mut self.prompts[part];
+        match event {
+            Event::PromptLogprobs { logprobs, .. } => {
+                let choice = part as u32 * self.sequences;
+                self.ready.push_back(Piece { choice, kind: PieceKind::Prompt(logprobs), tokens: Vec::new() });
+            }
+            Event::Token { index, token, text, logprobs, .. } => {
+                let Some(choice) = prompt.choices.get_mut(index as usize) else { return Ok(()) };
+                self.usage.completion_tokens += 1;
+                if !text.is_empty() || !self.ends.contains(&token) {
+                    let (logprob, top) = logprobs.map_or((None, Vec::new()), |(logprob, top)| (Some(logprob), top));
+                    choice.tokens.push(TokenInfo { token, logprob, top });
+                }
+                choice.text(text, &mut self.ready);
+                self.usage.reasoning_tokens += usize::from(choice.is_reasoning);
+            }
+            Event::Finished { index, text, reason, stop, usage, timings, .. } => {
+                let Some(choice) = prompt.choices.get_mut(index as usize) else { return Ok(()) };
+                choice.text(text, &mut self.ready);
+                choice.finish(&reason, stop, &mut self.ready)?;
+                prompt.open = prompt.open.saturating_sub(1);
+                if prompt.open == 0 {
+                    prompt.events = None;
+                }
+                if index == 0 {
+                    self.usage.cached_tokens += usage.cached_tokens;
+                }
+                self.usage.timings = timings;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Choice {
+    fn new(number: u32, encoded: &Encoded, is_structured: bool) -> Self {
+        let format = match (is_structured, encoded.reasoning_end) {
+            (false, _) => encoded.format.clone(),
+            (true, None) => OutputFormat::PLAIN,
+            (true, Some(_)) => OutputFormat { calls: None, ..encoded.format.clone() },
+        };
+        let parser = (format != OutputFormat::PLAIN).then(|| OutputParser::new(format, &encoded.text));
+        Self { number, parser, is_reasoning: encoded.reasoning_end.is_some(), calls: 0, tokens: Vec::new() }
+    }
+
+    fn text(&mut self, text: String, ready: &mut VecDeque<Piece>) {
+        let events = match &mut self.parser {
+            Some(parser) => parser.push(&text),
+            None if text.is_empty() => Vec::new(),
+            None => vec![OutputEvent::Text(text)],
+        };
+        self.push(events, ready);
+    }
+
+    fn push(&mut self, events: Vec<OutputEvent>, ready: &mut VecDeque<Piece>) {
+        for event in events {
+            let kind = match event {
+                OutputEvent::Reasoning(text) => PieceKind::Reasoning(text),
+                OutputEvent::ToolCall(call) => {
+                    let index = self.calls;
+                    self.calls += 1;
+                    let id = call.id.unwrap_or_else(|| format!("call_{}", Uuid::new_v4().simple()));
+                    PieceKind::ToolCall { index, id, name: call.name, arguments: call.arguments }
+                }
+                OutputEvent::Text(text) => PieceKind::Text(text),
+                _ => continue,
+            };
+            self.is_reasoning = matches!(kind, PieceKind::Reasoning(_));
+            ready.push_back(Piece { choice: self.number, kind, tokens: std::mem::take(&mut self.tokens) });
+        }
+    }
+
+    fn finish(
+        &mut self,
+        reason: &FinishReason,
+        stop: Option<StopMatch>,
+        ready: &mut VecDeque<Piece>,
+    ) -> Result<(), ApiError> {
+        let rest = self.parser.take().map(OutputParser::finish).unwrap_or_default();
+        self.push(rest, ready);
+        let Some(reason) = Finish::of(reason, self.calls > 0) else { return Err(failure(reason)) };
+        let tokens = std::mem::take(&mut self.tokens);
+        ready.push_back(Piece { choice: self.number, kind: PieceKind::Finished { reason, stop }, tokens });
+        Ok(())
+    }
+}
+
+/// What a client is told of an answer that could not go on.
+fn failure(reason: &FinishReason) -> ApiError {
+    match reason {
+        FinishReason::Error(why) if why.starts_with("no token is left") => ApiError::invalid(why.as_str()),
+        FinishReason::Error(why) => ApiError::internal(why),
+        other => ApiError::internal(other.name()),
+    }
+}

@@ -1,0 +1,315 @@
+//! From a job to its answers.
+
+use std::num::NonZero;
+use std::sync::{Arc, OnceLock};
+use std::thread::available_parallelism;
+use std::time::Duration;
+
+use rocmforge_engine::{EndTokens, EngineHandle, ModelInfo, Request, Space, SubmitError};
+use rocmforge_grammar::{Grammar, GrammarCache, GrammarError, Limits, Spec};
+use rocmforge_sampler::TokenId;
+use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
+
+use super::answers::Wishes;
+use super::prompt::{Constraint, constraint};
+use super::{Answers, Encoded, Job, Params, Prompt};
+use crate::error::ApiError;
+
+/// What the operator decides.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GeneratorOptions {
+    /// The names by which clients may ask for the model; the first is the one that is told. Without any, the name of
+    /// the file.
+    pub names: Vec<String>,
+    /// Most answers of a request, over all of its prompts.
+    pub max_sequences: u32,
+    /// Whether requests may bring a chat template, or variables for the model's.
+    pub allow_templates: bool,
+    /// Bytes of compiled grammars that are kept.
+    pub grammar_cache_bytes: usize,
+    /// Limits on grammars.
+    pub grammar_limits: Limits,
+}
+
+impl Default for GeneratorOptions {
+    fn default() -> Self {
+        Self {
+            names: Vec::new(),
+            max_sequences: 128,
+            allow_templates: false,
+            grammar_cache_bytes: 256 << 20,
+            grammar_limits: Limits::default(),
+        }
+    }
+}
+
+/// Turns jobs into answers. A clone is a reference.
+#[derive(Clone)]
+pub struct Generator {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    engine: EngineHandle,
+    options: GeneratorOptions,
+    grammars: OnceLock<GrammarCache>,
+    /// Prompts that are made ready at once; more would only take turns on the cores.
+    preparing: Semaphore,
+}
+
+/// One prompt that is ready.
+type Prepared = (Encoded, Option<Grammar>);
+
+impl Generator {
+    /// A generator on this engine.
+    pub fn new(engine: EngineHandle, options: GeneratorOptions) -> Self {
+        let threads = available_parallelism().map_or(1, NonZero::get);
+        let preparing = Semaphore::new(threads);
+        Self { inner: Arc::new(Inner { engine, options, grammars: OnceLock::new(), preparing }) }
+    }
+
+    /// What the operator decided.
+    pub fn options(&self) -> &GeneratorOptions {
+        &self.inner.options
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.inner.engine
+    }
+
+    /// The model.
+    ///
+    /// # Errors
+    /// 503 while it is being loaded.
+    pub fn model(&self) -> Result<Arc<ModelInfo>, ApiError> {
+        self.inner.engine.model().ok_or_else(ApiError::loading)
+    }
+
+    /// The names of the model, the first being the one that is told.
+    ///
+    /// # Errors
+    /// 503 while it is being loaded.
+    pub fn names(&self) -> Result<Vec<String>, ApiError> {
+        match self.inner.options.names.as_slice() {
+            [] => Ok(vec![self.model()?.name.clone()]),
+            names => Ok(names.to_vec()),
+        }
+    }
+
+    /// The name of the model that a request asks for; without one, the model's own.
+    ///
+    /// # Errors
+    /// 404 for a name that is not on the list. No name is ever looked for anywhere else.
+    pub fn resolve(&self, asked: Option<&str>) -> Result<String, ApiError> {
+        let names = self.names()?;
+        match asked {
+            None | Some("") => names.into_iter().next().ok_or_else(ApiError::loading),
+            Some(asked) => names.into_iter().find(|name| name == asked).ok_or_else(|| ApiError::no_such_model(asked)),
+        }
+    }
+
+    /// A prompt in tokens.
+    ///
+    /// # Errors
+    /// 400 for a prompt that cannot be made.
+    pub async fn encode(&self, prompt: Prompt) -> Result<Encoded, ApiError> {
+        let model = self.model()?;
+        self.check_prompt(&prompt)?;
+        self.off_thread(move |_| prompt.encode(&model)).await
+    }
+
+    /// Starts a job.
+    ///
+    /// # Errors
+    /// 400 for a request that cannot be fulfilled, 429 or 503 where it cannot be now.
+    pub async fn start(&self, job: Job) -> Result<Answers, ApiError> {
+        let model = self.model()?;
+        job.prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
+        job.params.check(&model, self.inner.options.max_sequences, job.prompts.len())?;
+        let Job { prompts, params, structured, client, salt, cancel } = job;
+        let is_structured = structured.is_some();
+        let asked = (model.clone(), params.clone());
+        let requests = self
+            .off_thread(move |inner| {
+                let (model, params) = asked;
+                let prepare = |prompt: &Prompt| {
+                    let (encoded, grammar) = inner.prepare(&model, prompt, structured.as_ref())?;
+                    request(&model, &params, encoded, grammar).map_err(|error| error.of_prompt(prompt))
+                };
+                prompts.iter().map(prepare).collect::<Result<Vec<_>, ApiError>>()
+            })
+            .await?;
+        let salt = salted(salt, params.cache_salt.as_deref());
+        let mut streams = Vec::with_capacity(requests.len());
+        for (encoded, mut request) in requests {
+            request.client = client;
+            request.space = Space { salt, ..Space::default() };
+            request.cancel = cancel.clone();
+            streams.push((encoded, self.inner.engine.submit(request)?));
+        }
+        let ends = match params.end_tokens {
+            EndTokens::Ignored => Vec::new(),
+            EndTokens::Known | EndTokens::Named => model.tokenizer.stop_tokens().to_vec(),
+        };
+        let wishes = Wishes { params: &params, is_structured, ends };
+        Ok(Answers::new(model, streams, wishes))
+    }
+
+    fn check_prompt(&self, prompt: &Prompt) -> Result<(), ApiError> {
+        let Prompt::Chat(chat) = prompt else { return Ok(()) };
+        if chat.template.is_some() && !self.inner.options.allow_templates {
+            let message = "`chat_template` is not allowed here; whoever runs the server can allow it";
+            return Err(ApiError::unsupported("chat_template", message));
+        }
+        chat.check()
+    }
+
+    /// Runs what may take long where no other request waits for it.
+    async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let inner = self.inner.clone();
+        let permit = self.inner.preparing.acquire().await.map_err(ApiError::internal)?;
+        let work = tokio::task::spawn_blocking(move || work(&inner));
+        let done = work.await.map_err(ApiError::internal)?;
+        drop(permit);
+        done
+    }
+}
+
+impl Inner {
+    fn prepare(&self, model: &ModelInfo, prompt: &Prompt, structured: Option<&Spec>) -> Result<Prepared, ApiError> {
+        let encoded = prompt.encode(model)?;
+        let grammar = match constraint(prompt, &encoded, structured)? {
+            Some(constraint) => self.grammar(model, &constraint)?,
+            None => None,
+        };
+        Ok((encoded, grammar))
+    }
+
+    /// A constraint that is only a help may be left out where it cannot be compiled.
+    fn grammar(&self, model: &ModelInfo, constraint: &Constraint) -> Result<Option<Grammar>, ApiError> {
+        let cache = match self.grammars.get() {
+            Some(cache) => cache,
+            None => {
+                let vocab = model.grammar_vocab()?.clone();
+                let options = &self.options;
+                let cache = || GrammarCache::new(vocab, options.grammar_limits.clone(), options.grammar_cache_bytes);
+                self.grammars.get_or_init(cache)
+            }
+        };
+        match cache.get(&constraint.spec) {
+            Ok(grammar) => Ok(Some(grammar)),
+            Err(error) if !constraint.is_required && error.is_request_fault() => Ok(None),
+            Err(error) => Err(refusal(error, &constraint.spec)),
+        }
+    }
+}
+
+fn request(
+    model: &ModelInfo,
+    params: &Params,
+    mut encoded: Encoded,
+    grammar: Option<Grammar>,
+) -> Result<(Encoded, Request), ApiError> {
+    if let Some(keep) = params.truncate_prompt.filter(|keep| *keep < encoded.tokens.len()) {
+        encoded.tokens.drain(..encoded.tokens.len() - keep);
+    }
+    let room = model.cache.block_size * model.cache.num_blocks;
+    check_length(&encoded.tokens, params.max_tokens, model.context_length.min(room))?;
+    let mut request = params.request(encoded.tokens.clone(), &model.tokenizer)?;
+    request.grammar = grammar;
+    Ok((encoded, request))
+}
+
+fn check_length(prompt: &[TokenId], max_tokens: Option<usize>, context: usize) -> Result<(), ApiError> {
+    if prompt.is_empty() {
+        return Err(ApiError::field("prompt", "the prompt is empty: give at least one token of text"));
+    }
+    if prompt.len() + max_tokens.unwrap_or(1) > context {
+        return Err(ApiError::context_length("prompt", prompt.len(), max_tokens.unwrap_or(0), context));
+    }
+    Ok(())
+}
+
+/// The salt of a caller and the one of the request together.
+fn salted(caller: Option<[u8; 16]>, request: Option<&str>) -> Option<[u8; 16]> {
+    let Some(request) = request else { return caller };
+    let digest = Sha256::new().chain_update(caller.unwrap_or_default()).chain_update(request).finalize();
+    let mut salt = [0; 16];
+    salt.copy_from_slice(&digest[..16]);
+    Some(salt)
+}
+
+impl From<SubmitError> for ApiError {
+    fn from(error: SubmitError) -> Self {
+        let soon = Duration::from_secs(5);
+        match error {
+            SubmitError::Busy { retry_after, .. } => {
+                let message = "too many requests wait already; try again later";
+                Self::unavailable(message, retry_after).code("queue_full")
+            }
+            SubmitError::Loading => Self::loading(),
+            SubmitError::Stopping => Self::unavailable("the server is shutting down", soon).code("shutting_down"),
+            SubmitError::Dead(why) => {
+                tracing::error!(%why, "a request came to an engine that has failed");
+                Self::unavailable("the engine has failed; whoever runs the server must restart it", soon)
+                    .code("engine_failed")
+            }
+            SubmitError::Request(error) => error.into(),
+            other => Self::internal(other),
+        }
+    }
+}
+
+/// A constraint that is not understood is refused, as an answer without it would look like one with it.
+fn refusal(error: GrammarError, spec: &Spec) -> ApiError {
+    if !error.is_request_fault() {
+        return ApiError::internal(error);
+    }
+    let param = match spec {
+        Spec::Tools(_) => "tools",
+        Spec::After { then, .. } if matches!(**then, Spec::Tools(_)) => "tools",
+        _ => "response_format",
+    };
+    ApiError::field(param, error.to_string()).code("invalid_grammar")
+}
+
+impl ApiError {
+    /// The field that holds a prompt has another name where it is a conversation.
+    fn of_prompt(self, prompt: &Prompt) -> Self {
+        match prompt {
+            Prompt::Chat(_) if self.param.as_deref() == Some("prompt") => self.at("messages"),
+            _ => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn salts_differ_by_caller_and_by_request() {
+        let (a, b) = (Some([1; 16]), Some([2; 16]));
+        assert_eq!(salted(a, None), a);
+        assert_eq!(salted(None, None), None);
+        let all = [salted(a, Some("x")), salted(b, Some("x")), salted(a, Some("y")), salted(None, Some("x"))];
+        for (i, salt) in all.iter().enumerate() {
+            assert!(salt.is_some() && all[..i].iter().all(|other| other != salt));
+        }
+    }
+
+    #[test]
+    fn a_prompt_that_is_too_long_is_told_with_both_numbers() {
+        assert!(check_length(&[0; 10], Some(6), 16).is_ok());
+        let error = check_length(&[0; 10], Some(7), 16).expect_err("too long");
+        assert_eq!(error.code, Some("context_length_exceeded"));
+        assert!(error.message.contains("17") && error.message.contains("16"), "{}", error.message);
+        assert!(check_length(&[], None, 16).is_err());
+        assert!(check_length(&[0; 16], None, 16).is_err());
+    }
+}
