@@ -2,8 +2,19 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod app;
+mod args;
 pub mod body;
 pub mod error;
 pub mod generation;
+pub mod guard;
+mod health;
+mod metrics;
 pub mod page;
+pub mod requests;
+mod serve;
+pub mod telemetry;
 pub mod transport;
+
+pub use args::{ServeArgs, familiar};
+pub use serve::serve;
