@@ -63,6 +63,12 @@ impl Grammar {
         Matcher::new(parser.map_err(|_| GrammarError::Internal("panic in a copy".to_owned())), self.clone())
     }
 
+    /// Whether both are the same compilation.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// The vocabulary that it is compiled for.
     #[must_use]
     pub fn vocab(&self) -> &GrammarVocab {
@@ -129,6 +135,7 @@ fn parser(vocab: &GrammarVocab, source: TopLevelGrammar, limits: &Limits) -> Res
         initial_lexer_fuel: limits.compile_fuel,
         step_lexer_fuel: limits.step_fuel,
         step_max_items: limits.step_items,
+        max_items_in_row: limits.step_items / 10,
         max_lexer_states: limits.lexer_states,
         max_grammar_size: limits.grammar_symbols,
         verbose_errors: false,

@@ -13,10 +13,8 @@ pub(crate) fn regex(regex: &str) -> Result<String, GrammarError> {
         return choice(&[String::new()]);
     }
     // The library's own reading is lenient at some ends; what is no regular expression shall not pass.
-    regex_syntax::parse(regex).map_err(|error| GrammarError::Invalid {
-        kind: "regular expression",
-        message: syntax_message(&error),
-    })?;
+    regex_syntax::parse(regex)
+        .map_err(|error| GrammarError::Invalid { kind: "regular expression", message: syntax_message(&error) })?;
     Ok(format!("start: /{}/\n", llguidance::regex_to_lark(regex, "")))
 }
 

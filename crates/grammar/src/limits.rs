@@ -32,7 +32,7 @@ pub struct Limits {
     pub compile_fuel: u64,
     /// Work on the lexer for one mask; 200,000 is about 15 ms.
     pub step_fuel: u64,
-    /// Parser items of one mask; 50,000 is about 3 ms.
+    /// Parser items of one mask; 200,000 is about 10 ms. Each place of a text may have a tenth of it.
     pub step_items: usize,
     /// States that the lexer may grow to, at one to two kilobytes each.
     pub lexer_states: usize,
@@ -53,7 +53,7 @@ impl Default for Limits {
             grammar_symbols: 100_000,
             compile_fuel: 1_000_000,
             step_fuel: 200_000,
-            step_items: 50_000,
+            step_items: 200_000,
             lexer_states: 30_000,
         }
     }

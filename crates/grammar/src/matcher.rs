@@ -154,7 +154,9 @@ impl Matcher {
 /// Clears the bits of ids from `vocab_size` on in its last word.
 fn clear_past(words: &mut [u32], vocab_size: usize) {
     let used = vocab_size % 32;
-    if used != 0 && let Some(word) = words.get_mut(vocab_size / 32) {
+    if used != 0
+        && let Some(word) = words.get_mut(vocab_size / 32)
+    {
         *word &= (1 << used) - 1;
     }
 }

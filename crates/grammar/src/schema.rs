@@ -84,18 +84,8 @@ static REFUSED: &[&str] = &[
 ];
 
 /// The formats of strings that are enforced.
-static FORMATS: &[&str] = &[
-    "date",
-    "date-time",
-    "duration",
-    "email",
-    "hostname",
-    "ipv4",
-    "ipv6",
-    "time",
-    "uri",
-    "uuid",
-];
+static FORMATS: &[&str] =
+    &["date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "time", "uri", "uuid"];
 
 /// Formats that say how a value is used, not how it is written.
 static DESCRIPTIVE_FORMATS: &[&str] = &[
@@ -255,7 +245,9 @@ fn describes_only(fields: &Map<String, Value>) -> Result<bool, GrammarError> {
     }
     match DESCRIPTIVE_FORMATS.contains(&format) {
         true => Ok(true),
-        false => Err(GrammarError::Keyword { keyword: format!("format: {}", crate::error::first_line(format)), hint: "" }),
+        false => {
+            Err(GrammarError::Keyword { keyword: format!("format: {}", crate::error::first_line(format)), hint: "" })
+        }
     }
 }
 

@@ -73,7 +73,9 @@ fn regular(rules: &Rules, limits: &Limits) -> Result<Vec<bool>, GrammarError> {
     loop {
         let mut has_changed = false;
         for rule in (0..sizes.len()).rev() {
-            if sizes[rule].is_none() && let Some(size) = size(&rules.bodies[rule], &sizes) {
+            if sizes[rule].is_none()
+                && let Some(size) = size(&rules.bodies[rule], &sizes)
+            {
                 within("symbols of the grammar", size, limits.grammar_symbols)?;
                 sizes[rule] = Some(size);
                 has_changed = true;

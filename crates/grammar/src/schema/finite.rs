@@ -74,8 +74,8 @@ fn has_array(fields: &Map<String, Value>, pointer: &str, known: &dyn Fn(&str) ->
     };
     let prefix = ["prefixItems", "items"].into_iter().find(|keyword| listed(keyword) > 0);
     let prefix_len = prefix.map_or(0, listed);
-    let prefix_is_finite =
-        prefix.is_none_or(|keyword| (0..prefix_len.min(required)).all(|at| known(&format!("{pointer}/{keyword}/{at}"))));
+    let prefix_is_finite = prefix
+        .is_none_or(|keyword| (0..prefix_len.min(required)).all(|at| known(&format!("{pointer}/{keyword}/{at}"))));
     prefix_is_finite && (required <= prefix_len || known(&format!("{pointer}/items")))
 }
 
