@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rocmforge_kv_cache::BlockPool;
 use rocmforge_program::Program;
@@ -14,6 +14,7 @@ use rocmforge_tokenizer::{TokenId, Tokenizer};
 use crate::answer::Answer;
 use crate::intake::{Intake, Prepared};
 use crate::load::Context;
+use crate::pace::Pace;
 use crate::{ChatFormat, Completion, EngineError, Event, FinishReason, Metrics, ModelFile, Request, Timings, Usage};
 
 /// A loaded model and the requests that run on it.
@@ -31,6 +32,7 @@ pub struct Engine {
     pub(crate) intake: Intake,
     pub(crate) active: HashMap<RequestId, Active>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) pace: Pace,
     /// Buffers of the step, kept so that a step allocates nothing.
     pub(crate) input: StepInput,
     pub(crate) outcomes: Vec<Outcome>,
@@ -105,6 +107,7 @@ pub(crate) struct Parts {
     pub chat: ChatFormat,
     pub limits: StepLimits,
     pub context: Context,
+    pub mixed_step_time: Duration,
 }
 
 impl Engine {
@@ -130,6 +133,7 @@ impl Engine {
             intake,
             active: HashMap::new(),
             metrics: Arc::default(),
+            pace: Pace::new(parts.mixed_step_time),
             input: StepInput::default(),
             outcomes: Vec::new(),
             file,

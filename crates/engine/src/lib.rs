@@ -12,6 +12,7 @@ mod load;
 mod metrics;
 mod model_file;
 mod model_info;
+mod pace;
 mod prompt;
 mod recovery;
 mod request;

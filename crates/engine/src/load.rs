@@ -46,6 +46,9 @@ pub struct EngineOptions {
     /// How long an idle engine waits for company after a first request. Requests that come while others run join
     /// the next step anyway.
     pub batch_timeout: Duration,
+    /// How long a step should take at most while answers are being generated: prompts are cut accordingly, so that
+    /// others' tokens come smoothly.
+    pub mixed_step_time: Duration,
 }
 
 /// Context of an engine that was not told one.
@@ -74,6 +77,7 @@ impl Default for EngineOptions {
             max_queue_size: queue.max_queue_size,
             max_queue_tokens: queue.max_queue_tokens,
             batch_timeout: Duration::ZERO,
+            mixed_step_time: Duration::from_millis(250),
         }
     }
 }
@@ -230,6 +234,7 @@ impl Engine {
             chat,
             limits,
             context,
+            mixed_step_time: options.mixed_step_time,
         })
     }
 }

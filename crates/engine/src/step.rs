@@ -38,6 +38,7 @@ impl Engine {
             return Ok(());
         }
         self.build_input();
+        let begun = Instant::now();
         let output = match self.compute() {
             Err(BackendError::OutOfMemory { .. }) => {
                 self.scheduler.step_failed(StepFailure::OutOfMemory);
@@ -45,6 +46,8 @@ impl Engine {
             }
             output => output?,
         };
+        let tokens = self.pace.after(self.input.tokens.len(), begun.elapsed());
+        self.scheduler.bound_mixed_steps(tokens);
         self.take_output(&output, on_event);
         self.scheduler.commit(&mut self.pool, &self.outcomes)?;
         self.metrics.step(self.scheduler.step_plan(), &self.scheduler.usage(), &self.pool);

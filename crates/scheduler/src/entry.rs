@@ -105,6 +105,11 @@ impl Entry {
         self.log.len() - self.prompt_len
     }
 
+    /// Whether its next step yields a token.
+    pub fn decodes(&self) -> bool {
+        !self.is_paused && self.remaining() == 1
+    }
+
     /// Places among the running sequences that it takes, those of sequences that will part from it included.
     pub fn places(&self) -> usize {
         1 + self.forks as usize

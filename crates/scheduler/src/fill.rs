@@ -15,7 +15,7 @@ struct Left {
 impl Scheduler {
     pub(crate) fn fill(&mut self, pool: &mut BlockPool) {
         let rows = self.config.max_rows_per_step - self.running.len();
-        let mut left = Left { tokens: self.budget, rows };
+        let mut left = Left { tokens: self.room, rows };
         self.fill_decode(&mut left);
         if left.tokens > 0 {
             self.fill_prefill(pool, &mut left);
@@ -24,8 +24,7 @@ impl Scheduler {
 
     fn fill_decode(&mut self, left: &mut Left) {
         self.scratch.clear();
-        let decodes = |e: &Entry| !e.is_paused && e.remaining() == 1;
-        self.scratch.extend((0..self.running.len()).filter(|&at| decodes(&self.running[at])));
+        self.scratch.extend((0..self.running.len()).filter(|&at| self.running[at].decodes()));
         let count = self.scratch.len();
         if count > left.tokens {
             // After a step that was too large; all get their turn.

@@ -32,6 +32,7 @@ impl Scheduler {
         self.plan.begin(self.step);
         self.sweep(pool)?;
         self.grow(pool)?;
+        self.room = self.step_room();
         if self.resume(pool)? {
             self.admit(pool)?;
         }
@@ -148,12 +149,12 @@ impl Scheduler {
     fn unplanned_tokens(&self) -> usize {
         let running = self.running.iter().filter(|e| !e.is_paused);
         let claimed: usize = running.map(|e| self.share_of(e.remaining())).sum();
-        self.budget.saturating_sub(claimed)
+        self.room.saturating_sub(claimed)
     }
 
     /// What a sequence claims of a step: a long prompt not all of it, so that shorter ones begin beside it.
     fn share_of(&self, remaining: usize) -> usize {
-        remaining.min(self.budget.div_ceil(4))
+        remaining.min(self.room.div_ceil(4))
     }
 }
 

@@ -74,6 +74,10 @@ pub struct Scheduler {
     ended: Vec<Ended>,
     /// Tokens of a step now: fewer than configured after a step that did not fit in the device's memory.
     pub(crate) budget: usize,
+    /// Tokens of a step in which something decodes.
+    mixed: usize,
+    /// Tokens of the step that is being planned.
+    pub(crate) room: usize,
     /// Which sequence comes first when a step is too small for all that decode.
     pub(crate) turn: usize,
     pub(crate) blocked: Option<Blocked>,
@@ -104,6 +108,8 @@ impl Scheduler {
             has_doomed: false,
             ended: Vec::new(),
             budget: config.max_tokens_per_step,
+            mixed: config.max_tokens_per_step,
+            room: 0,
             turn: 0,
             blocked: None,
             scratch: Vec::with_capacity(config.max_batch_size),
@@ -205,6 +211,22 @@ impl Scheduler {
             entry.is_paused = is_paused;
         }
         true
+    }
+
+    /// Bounds the tokens of later steps in which a sequence decodes, so that the step of a long prompt does not keep
+    /// its next token for too long. Every sequence that decodes gets its token all the same, and prompts get at least
+    /// as many tokens as a block has. Steps without such sequences have no other bound than the configured one.
+    pub fn bound_mixed_steps(&mut self, tokens: usize) {
+        self.mixed = tokens;
+    }
+
+    /// Tokens of the next step.
+    pub(crate) fn step_room(&self) -> usize {
+        let decoding = self.running.iter().filter(|e| e.decodes()).count();
+        match decoding {
+            0 => self.budget,
+            _ => self.mixed.max(decoding + self.block_size).min(self.budget),
+        }
     }
 
     /// The sequences that ended since the last call, in order.

@@ -157,6 +157,7 @@ impl World {
             16 => self.change_adapter(),
             17 => self.burst(),
             18 => self.begin_foreign(),
+            19 => self.bound_steps(),
             _ => self.step(Fault::None),
         }
     }
@@ -246,6 +247,13 @@ impl World {
         self.requests.iter_mut().flat_map(|r| &mut r.streams).for_each(|s| s.restarts = 0);
         self.take_ended()?;
         self.recount()
+    }
+
+    fn bound_steps(&mut self) -> Check {
+        let tokens = self.random.pick(&[0, 4, 16, 64, usize::MAX]);
+        self.note(format_args!("bound mixed steps to {tokens} tokens"));
+        self.scheduler.bound_mixed_steps(tokens);
+        Ok(())
     }
 
     fn clear_cache(&mut self) -> Check {

@@ -33,6 +33,18 @@ fn what_decodes_goes_on_beside_a_long_prompt() {
 }
 
 #[test]
+fn a_bound_keeps_steps_short_while_something_decodes() {
+    let mut world = World::new(64, config());
+    let a = world.submit(request(1, 3, 3));
+    world.step();
+    world.scheduler.bound_mixed_steps(6);
+    world.submit(request(2, 60, 3));
+    let tokens: Vec<usize> = (0..4).map(|_| world.step().tokens()).collect();
+    assert_eq!(world.text(a).len(), 3);
+    assert_eq!(tokens, [6, 6, 16, 16], "two steps beside what decodes, then whole ones");
+}
+
+#[test]
 fn a_short_prompt_does_not_wait_for_a_long_one() {
     let mut world = World::new(64, config());
     let long = world.submit(request(1, 100, 1));
