@@ -11,7 +11,9 @@ use rocmforge_engine::{EngineHandle, Status};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
+use crate::api;
 use crate::args::ServeArgs;
+use crate::generation::{Generator, GeneratorOptions};
 use crate::guard::{self, BodyLimits, Hosts, Keys, KeysError, Origins};
 use crate::metrics::{self, Metrics};
 use crate::requests::RequestTable;
@@ -144,6 +146,8 @@ impl ServeError {
 pub struct AppState {
     /// The engine.
     pub engine: EngineHandle,
+    /// What turns jobs into answers.
+    pub generator: Generator,
     /// What the operator decided.
     pub config: Arc<Config>,
     /// Figures.
@@ -158,8 +162,17 @@ pub struct AppState {
 
 /// All routes, behind all guards.
 fn router(state: &AppState) -> Router {
-    let routes = Router::new().merge(health::routes()).merge(metrics::routes()).merge(page::routes());
+    let routes =
+        Router::new().merge(health::routes()).merge(metrics::routes()).merge(page::routes()).merge(api::routes());
     guard::protect(routes, state)
+}
+
+fn generator_options(config: &Config) -> GeneratorOptions {
+    GeneratorOptions {
+        names: config.served_names.clone(),
+        allow_templates: config.allow_request_templates,
+        ..GeneratorOptions::default()
+    }
 }
 
 /// A server that listens.
@@ -186,6 +199,7 @@ impl Server {
         let name = config.served_names.first().map_or("model", String::as_str);
         let state = AppState {
             metrics: Arc::new(Metrics::new(&engine, name, counters.clone())),
+            generator: Generator::new(engine.clone(), generator_options(&config)),
             engine,
             config: Arc::new(config),
             requests: RequestTable::default(),

@@ -218,9 +218,12 @@ fn request(
     if let Some(keep) = params.truncate_prompt.filter(|keep| *keep < encoded.tokens.len()) {
         encoded.tokens.drain(..encoded.tokens.len() - keep);
     }
-    let room = model.cache.block_size * model.cache.num_blocks;
-    check_length(&encoded.tokens, params.max_tokens, model.context_length.min(room))?;
+    let room = model.context_length.min(model.cache.block_size * model.cache.num_blocks);
+    let fits = |max: &usize| !params.fit_context || encoded.tokens.len().saturating_add(*max) <= room;
+    let max_tokens = params.max_tokens.filter(fits);
+    check_length(&encoded.tokens, max_tokens, room)?;
     let mut request = params.request(encoded.tokens.clone(), &model.tokenizer)?;
+    request.max_tokens = max_tokens;
     request.grammar = grammar;
     Ok((encoded, request))
 }

@@ -15,6 +15,6 @@ pub use answers::Answers;
 pub use collect::{Answer, Collected};
 pub use generator::{Generator, GeneratorOptions};
 pub use job::{Chat, Job, Prompt, Tool, ToolChoice};
-pub use params::Params;
+pub use params::{MOST_TOKENS, Params};
 pub use piece::{Finish, Piece, PieceKind, TokenInfo, Usage};
 pub use prompt::Encoded;

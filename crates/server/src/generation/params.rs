@@ -15,6 +15,8 @@ pub struct Params {
     pub sampling: SamplingParams,
     /// Most tokens of an answer; `None`: as many as the context holds.
     pub max_tokens: Option<usize>,
+    /// Whether an answer that may be longer than the context has room for just ends there. Otherwise it is refused.
+    pub fit_context: bool,
     /// Fewest tokens before an answer may end.
     pub min_tokens: usize,
     /// Texts that end an answer.
@@ -48,6 +50,7 @@ impl Default for Params {
         Self {
             sampling: SamplingParams::default(),
             max_tokens: None,
+            fit_context: false,
             min_tokens: 0,
             stop: Vec::new(),
             stop_tokens: Vec::new(),

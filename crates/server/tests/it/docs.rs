@@ -1,0 +1,64 @@
+//! The page for users says nothing that does not work.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::server::{PROGRAM, Server};
+use crate::tools::{or_skip, python, run};
+
+const PAGE: &str = include_str!("../../../../docs/src/server.md");
+
+/// The port that the page's examples name.
+const PORT: &str = "8080";
+
+/// Texts of the page's blocks in this language, in order.
+fn blocks(language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut lines = PAGE.lines();
+    while let Some(line) = lines.next() {
+        if line.starts_with("```") {
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+            if line == format!("```{language}") {
+                blocks.push(block.join("\n"));
+            }
+        }
+    }
+    blocks
+}
+
+/// Runs a block with another port and with the names that it uses.
+fn run_block(server: &Server, program: &Path, option: &str, block: &str) {
+    let script = block.replace(PORT, &server.port.to_string());
+    run(Command::new(program).args([option, &script])).unwrap_or_else(|said| panic!("{block}\n{said}"));
+}
+
+#[test]
+fn every_shell_command_works() {
+    let server = Server::start(&[]);
+    let blocks = blocks("sh");
+    assert!(blocks.len() >= 5, "the page has commands");
+    for block in blocks {
+        run_block(&server, Path::new("bash"), "-euc", &format!("set -o pipefail\n{block}"));
+    }
+}
+
+#[test]
+fn every_python_example_works() {
+    let python = or_skip!(python());
+    let server = Server::start(&[]);
+    let blocks = blocks("python");
+    assert!(blocks.len() >= 3, "the page has examples in Python");
+    for block in blocks {
+        run_block(&server, &python, "-c", &block);
+    }
+}
+
+#[test]
+fn every_flag_is_in_the_table() {
+    let help = Command::new(PROGRAM).arg("--help").output().expect("the program prints its help");
+    let help = String::from_utf8_lossy(&help.stdout).into_owned();
+    let flags = help.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '-'));
+    let missing: Vec<&str> =
+        flags.filter(|flag| flag.starts_with("--") && !PAGE.contains(&format!("`{flag}"))).collect();
+    assert!(missing.is_empty(), "not on the page: {missing:?}");
+}
