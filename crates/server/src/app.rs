@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 
 use crate::api;
+use crate::api::openai::ResponseStore;
 use crate::args::ServeArgs;
 use crate::generation::{Generator, GeneratorOptions};
 use crate::guard::{self, BodyLimits, Hosts, Keys, KeysError, Origins};
@@ -154,6 +155,8 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     /// Requests by name.
     pub requests: RequestTable,
+    /// Answers of the Responses API that can be asked for again.
+    pub responses: ResponseStore,
     /// When the server started.
     pub started: Instant,
     /// Whether the server is shutting down.
@@ -198,6 +201,7 @@ impl Server {
         let counters = Arc::new(Counters::default());
         let name = config.served_names.first().map_or("model", String::as_str);
         let state = AppState {
+            responses: ResponseStore::default(),
             metrics: Arc::new(Metrics::new(&engine, name, counters.clone())),
             generator: Generator::new(engine.clone(), generator_options(&config)),
             engine,

@@ -10,9 +10,11 @@ pub mod generation;
 pub mod guard;
 mod health;
 mod metrics;
+mod openapi;
 pub mod page;
 pub mod requests;
 mod serve;
+pub mod stream;
 pub mod telemetry;
 pub mod transport;
 

@@ -53,6 +53,11 @@ impl Asked {
         collected
     }
 
+    /// The answers themselves, to ask about.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
     /// Counts so far.
     pub fn usage(&self) -> &Usage {
         self.answers.usage()

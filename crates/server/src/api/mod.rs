@@ -3,12 +3,25 @@
 pub mod anthropic;
 pub mod ask;
 pub mod ollama;
+pub mod openai;
+mod tokenize;
 
 use axum::Router;
 
 use crate::app::AppState;
+use crate::openapi::{self, Operation};
 
 /// The routes of all APIs.
 pub fn routes() -> Router<AppState> {
-    Router::new().merge(anthropic::routes()).merge(ollama::routes())
+    Router::new()
+        .merge(anthropic::routes())
+        .merge(ollama::routes())
+        .merge(openai::routes())
+        .merge(tokenize::routes())
+        .merge(openapi::routes())
+}
+
+/// What the OpenAPI document says of them.
+pub fn operations() -> Vec<Operation> {
+    [openai::operations(), tokenize::operations()].concat()
 }

@@ -104,6 +104,10 @@ impl Answers {
         self.prompts.iter().map(|part| &part.encoded)
     }
 
+    pub(super) fn into_prompts(self) -> Vec<Encoded> {
+        self.prompts.into_iter().map(|part| part.encoded).collect()
+    }
+
     /// The model that answers.
     pub fn model(&self) -> &Arc<ModelInfo> {
         &self.model

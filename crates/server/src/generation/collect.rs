@@ -3,7 +3,7 @@
 use rocmforge_chat::ToolCall;
 use rocmforge_engine::{PromptLogprob, StopMatch};
 
-use super::{Answers, Finish, Piece, PieceKind, TokenInfo, Usage};
+use super::{Answers, Encoded, Finish, Piece, PieceKind, TokenInfo, Usage};
 use crate::error::ApiError;
 
 /// One whole answer.
@@ -11,6 +11,8 @@ use crate::error::ApiError;
 pub struct Answer {
     /// Its number, counted over all prompts.
     pub choice: u32,
+    /// The number of its prompt.
+    pub prompt: usize,
     /// The text.
     pub text: String,
     /// The reasoning before it.
@@ -28,18 +30,21 @@ pub struct Answer {
 }
 
 /// All answers of a job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Collected {
     /// The answers in order: the best `n` of each prompt.
     pub answers: Vec<Answer>,
+    /// The prompts.
+    pub prompts: Vec<Encoded>,
     /// Counts.
     pub usage: Usage,
 }
 
 impl Answer {
-    fn new(choice: u32) -> Self {
+    fn new(choice: u32, prompt: usize) -> Self {
         Self {
             choice,
+            prompt,
             text: String::new(),
             reasoning: String::new(),
             calls: Vec::new(),
@@ -77,15 +82,18 @@ impl Answers {
     /// # Errors
     /// The first failure.
     pub async fn collect(mut self) -> Result<Collected, ApiError> {
-        let mut answers: Vec<Answer> = (0..self.choices()).map(Answer::new).collect();
+        let each = self.sequences() as usize;
+        let answer = |choice: u32| Answer::new(choice, choice as usize / each);
+        let mut answers: Vec<Answer> = (0..self.choices()).map(answer).collect();
         while let Some(piece) = self.next().await {
             let piece = piece?;
             if let Some(answer) = answers.get_mut(piece.choice as usize) {
                 answer.push(piece);
             }
         }
-        let (each, keep) = (self.sequences() as usize, self.wanted() as usize);
-        Ok(Collected { answers: best(answers, each, keep), usage: *self.usage() })
+        let answers = best(answers, each, self.wanted() as usize);
+        let usage = *self.usage();
+        Ok(Collected { answers, prompts: self.into_prompts(), usage })
     }
 }
 
@@ -119,7 +127,7 @@ mod tests {
     fn the_best_are_those_of_the_highest_mean() {
         let answer = |choice: u32, logprobs: &[f32]| {
             let tokens = logprobs.iter().map(|p| TokenInfo { token: 0, logprob: Some(*p), top: Vec::new() });
-            Answer { tokens: tokens.collect(), text: choice.to_string(), ..Answer::new(choice) }
+            Answer { tokens: tokens.collect(), text: choice.to_string(), ..Answer::new(choice, 0) }
         };
         let answers = vec![answer(0, &[-2.0]), answer(1, &[-1.0, -1.0, -1.0]), answer(2, &[-0.1]), answer(3, &[-9.0])];
         let texts = |kept: Vec<Answer>| kept.into_iter().map(|a| (a.choice, a.text)).collect::<Vec<_>>();

@@ -159,9 +159,14 @@ impl Generator {
 
     fn check_prompt(&self, prompt: &Prompt) -> Result<(), ApiError> {
         let Prompt::Chat(chat) = prompt else { return Ok(()) };
-        if chat.template.is_some() && !self.inner.options.allow_templates {
-            let message = "`chat_template` is not allowed here; whoever runs the server can allow it";
-            return Err(ApiError::unsupported("chat_template", message));
+        let brought = match (&chat.template, chat.has_own_variables) {
+            (Some(_), _) => Some("chat_template"),
+            (None, true) => Some("chat_template_kwargs"),
+            (None, false) => None,
+        };
+        if let Some(param) = brought.filter(|_| !self.inner.options.allow_templates) {
+            let message = format!("`{param}` is not allowed here; whoever runs the server can allow it");
+            return Err(ApiError::unsupported(param, message));
         }
         chat.check()
     }

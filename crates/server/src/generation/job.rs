@@ -81,6 +81,8 @@ pub struct Chat {
     pub template: Option<String>,
     /// Further variables of the template, such as `enable_thinking`.
     pub variables: Map<String, Value>,
+    /// Whether the client chose names of variables, which the operator must have allowed.
+    pub has_own_variables: bool,
     /// Whether the assistant's turn is opened.
     pub add_generation_prompt: bool,
     /// Whether the answer goes on with the last message.
@@ -98,6 +100,7 @@ impl Chat {
             documents: Vec::new(),
             template: None,
             variables: Map::new(),
+            has_own_variables: false,
             add_generation_prompt: true,
             continue_final: false,
         }

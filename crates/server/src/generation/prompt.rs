@@ -4,7 +4,7 @@ use rocmforge_chat::{ChatTemplate, OutputFormat, RenderInput};
 use rocmforge_engine::ModelInfo;
 use rocmforge_grammar::{Spec, Tools};
 use rocmforge_sampler::TokenId;
-use rocmforge_tokenizer::EncodeOptions;
+use rocmforge_tokenizer::{EncodeOptions, Tokenizer};
 use serde_json::Value;
 
 use super::{Chat, Prompt, ToolChoice};
@@ -56,6 +56,11 @@ impl Prompt {
 }
 
 impl Encoded {
+    /// The prompt as text, also where it was given in tokens.
+    pub fn shown(&self, tokenizer: &Tokenizer) -> String {
+        if self.text.is_empty() { tokenizer.decode(&self.tokens, false) } else { self.text.clone() }
+    }
+
     fn plain(text: String, tokens: Vec<TokenId>) -> Self {
         Self { text, tokens, format: OutputFormat::PLAIN, reasoning_end: None }
     }

@@ -1,0 +1,47 @@
+//! OpenAI's APIs, with the extensions that clients of other servers use.
+
+mod chat;
+mod chat_stream;
+mod common;
+mod completions;
+mod completions_stream;
+mod format;
+mod logprobs;
+mod messages;
+mod models;
+mod responses;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use chat::Conversation;
+pub use responses::ResponseStore;
+
+use crate::app::AppState;
+use crate::openapi::{self, Operation};
+
+/// The routes.
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{*id}", get(models::one))
+        .route("/v1/completions", post(completions::complete))
+        .route("/v1/completions/render", post(completions::render))
+        .route("/v1/chat/completions", post(chat::complete))
+        .route("/v1/chat/completions/render", post(chat::render))
+}
+
+/// What the OpenAPI document says of them.
+pub fn operations() -> Vec<Operation> {
+    vec![
+        openapi::get("/v1/models", "The models that are served."),
+        openapi::get("/v1/models/{id}", "One model."),
+        openapi::post::<completions::CompletionRequest>("/v1/completions", "Continues a text."),
+        openapi::post::<completions::CompletionRequest>(
+            "/v1/completions/render",
+            "The prompt of a completion in tokens.",
+        ),
+        openapi::post::<chat::ChatRequest>("/v1/chat/completions", "Answers a conversation."),
+        openapi::post::<chat::ChatRequest>("/v1/chat/completions/render", "The prompt of a conversation in tokens."),
+    ]
+}
