@@ -1,11 +1,14 @@
 //! Grammars in llama.cpp's GBNF, turned into the library's language.
 //!
-//! Rules that do not recur become terminals: regular expressions, which match exactly what the rules say. What is
-//! recursive stays a rule, and the parts between its recursive references become terminals, as long as possible.
-//! A terminal takes all it can: a recursive grammar in which a part must give characters back to what follows it
-//! (`[a-z]* root? "z"`) allows fewer texts than it says, and never more.
+//! What does not recur becomes terminals: regular expressions, as long as possible. The library's lexer lets a
+//! terminal take all it can, so that they are cut where that would lose texts. Then the grammar allows exactly the
+//! texts that it describes. Only terminals beyond some size are not looked at, and may lose texts that would need
+//! them to end early; they never allow more.
 
+mod automaton;
+mod cfg;
 mod emit;
+mod exact;
 mod parse;
 mod shape;
 
@@ -15,7 +18,8 @@ use crate::{GrammarError, Limits};
 pub(crate) fn to_lark(text: &str, limits: &Limits) -> Result<String, GrammarError> {
     let rules = parse::parse(text, limits)?;
     let shape = shape::shape(&rules, limits)?;
-    Ok(emit::emit(&rules, &shape))
+    let productions = exact::productions(&rules, &shape);
+    Ok(emit::emit(&rules, &shape.is_regular, &productions))
 }
 
 /// The rules of a grammar, by number.
@@ -23,7 +27,8 @@ pub(crate) fn to_lark(text: &str, limits: &Limits) -> Result<String, GrammarErro
 struct Rules {
     names: Vec<String>,
     bodies: Vec<Options>,
-    root: usize,
+    /// The root rule, as the one node where a text starts.
+    start: Vec<Node>,
 }
 
 /// Alternatives, each a sequence.

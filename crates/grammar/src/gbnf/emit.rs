@@ -1,114 +1,131 @@
-//! From rules to the library's language.
+//! From productions to the library's language, and to regular expressions.
 
 use std::fmt::Write as _;
 
-use super::shape::Shape;
+use super::cfg::{Cfg, Item, Piece, Symbol};
 use super::{Node, Options, Rules};
 use crate::lark::{escape, literal};
 
-pub(super) fn emit(rules: &Rules, shape: &Shape) -> String {
-    let mut writer = Writer { shape, terminals: 0, text: String::new() };
-    let root = writer.name(rules.root);
-    writer.line("start", &root);
-    for (rule, body) in rules.bodies.iter().enumerate().filter(|(rule, _)| shape.is_used[*rule]) {
-        let written = if shape.is_regular[rule] { regular_options(body) } else { writer.options(body) };
-        writer.line(&writer.name(rule), &written);
-    }
-    writer.text
-}
-
-struct Writer<'a> {
-    shape: &'a Shape,
-    /// Terminals that were made of parts of rules.
-    terminals: usize,
-    text: String,
-}
-
-impl Writer<'_> {
-    /// The name of a rule: terminals are upper case.
-    fn name(&self, rule: usize) -> String {
-        if self.shape.is_regular[rule] { format!("R{rule}") } else { format!("r{rule}") }
-    }
-
-    fn line(&mut self, name: &str, body: &str) {
+/// The grammar, with the rules that do not recur as terminals that others name.
+pub(super) fn emit(rules: &Rules, is_regular: &[bool], cfg: &Cfg<'_>) -> String {
+    let mut text = String::new();
+    let mut line = |name: String, body: String| {
         // Writing to a string does not fail.
-        let _ = writeln!(self.text, "{name}: {body}");
+        let _ = writeln!(text, "{name}: {body}");
+    };
+    line("start".to_owned(), "r0".to_owned());
+    for (number, options) in cfg.rules.iter().enumerate() {
+        let options: Vec<String> = options.iter().map(|sequence| joined(sequence.iter().map(item))).collect();
+        line(format!("r{number}"), options.join(" | "));
     }
-
-    fn options(&mut self, options: &Options) -> String {
-        let written: Vec<String> = options.iter().map(|sequence| self.sequence(sequence)).collect();
-        written.join(" | ")
+    for (number, piece) in cfg.terminals.iter().enumerate() {
+        let body = match piece {
+            Piece::Nodes(nodes) => sequence(nodes),
+            Piece::Character(c) => literal(c.encode_utf8(&mut [0; 4])),
+        };
+        line(format!("T{number}"), body);
     }
-
-    /// A sequence, with the longest regular parts as one terminal each.
-    fn sequence(&mut self, nodes: &[Node]) -> String {
-        let mut parts = Vec::new();
-        let shape = self.shape;
-        for part in nodes.chunk_by(|a, b| shape.is_regular_node(a) && shape.is_regular_node(b)) {
-            let is_terminal = part.iter().all(|node| shape.is_regular_node(node));
-            if is_terminal {
-                self.terminals += 1;
-                let name = format!("T{}", self.terminals);
-                self.line(&name, &regular_sequence(part));
-                parts.push(name);
-            } else {
-                parts.extend(part.iter().map(|node| self.node(node)));
-            }
-        }
-        if parts.is_empty() { "\"\"".to_owned() } else { parts.join(" ") }
+    for (number, body) in rules.bodies.iter().enumerate().filter(|(rule, _)| is_regular[*rule]) {
+        line(format!("R{number}"), options(body));
     }
-
-    /// A node that recurs.
-    fn node(&mut self, node: &Node) -> String {
-        match node {
-            Node::Rule(rule) => self.name(*rule),
-            Node::Group(options) => format!("({})", self.options(options)),
-            Node::Repeat { node, min, max } => repeat(&self.node(node), *min, *max),
-            Node::Text(_) | Node::Class { .. } | Node::Any => regular_node(node),
-        }
-    }
+    text
 }
 
-fn regular_options(options: &Options) -> String {
-    let written: Vec<String> = options.iter().map(|sequence| regular_sequence(sequence)).collect();
-    written.join(" | ")
+fn item(item: &Item) -> String {
+    let name = match item.symbol {
+        Symbol::Terminal(number) => format!("T{number}"),
+        Symbol::Rule(number) => format!("r{number}"),
+    };
+    repeat(&name, item.min, item.max)
 }
 
-fn regular_sequence(nodes: &[Node]) -> String {
-    if nodes.is_empty() {
-        return "\"\"".to_owned();
-    }
-    nodes.iter().map(regular_node).collect::<Vec<_>>().join(" ")
+fn options(options: &Options) -> String {
+    options.iter().map(|nodes| sequence(nodes)).collect::<Vec<_>>().join(" | ")
 }
 
-fn regular_node(node: &Node) -> String {
+fn sequence(nodes: &[Node]) -> String {
+    joined(nodes.iter().map(symbol))
+}
+
+fn joined(parts: impl Iterator<Item = String>) -> String {
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "\"\"".to_owned() } else { parts.join(" ") }
+}
+
+fn symbol(node: &Node) -> String {
     match node {
         Node::Text(text) => literal(text),
-        Node::Class { negated, ranges } => class(*negated, ranges),
+        Node::Class { negated, ranges } => format!("/{}/", class(*negated, ranges)),
         Node::Any => "/(?s:.)/".to_owned(),
         Node::Rule(rule) => format!("R{rule}"),
-        Node::Group(options) => format!("({})", regular_options(options)),
-        Node::Repeat { node, min, max } => repeat(&regular_node(node), *min, *max),
+        Node::Group(inner) => format!("({})", options(inner)),
+        Node::Repeat { node, min, max } => repeat(&symbol(node), *min, *max),
     }
 }
 
 fn class(negated: bool, ranges: &[(char, char)]) -> String {
-    let mut regex = if negated { "/[^".to_owned() } else { "/[".to_owned() };
+    let mut regex = if negated { "[^".to_owned() } else { "[".to_owned() };
     for (first, last) in ranges {
         escape(*first, &mut regex);
         regex.push('-');
         escape(*last, &mut regex);
     }
-    regex.push_str("]/");
+    regex.push(']');
     regex
 }
 
 fn repeat(node: &str, min: u32, max: Option<u32>) -> String {
     match (min, max) {
+        (1, Some(1)) => node.to_owned(),
         (_, Some(0)) => "\"\"".to_owned(),
         (0, None) => format!("({node})*"),
         (1, None) => format!("({node})+"),
         (min, None) => format!("({node}){{{min},}}"),
         (min, Some(max)) => format!("({node}){{{min},{max}}}"),
     }
+}
+
+/// A piece as one regular expression; none when it has more than `most` bytes.
+pub(super) fn regex_of(piece: Piece<'_>, rules: &Rules, most: usize) -> Option<String> {
+    let mut regex = String::new();
+    match piece {
+        Piece::Character(c) => escape(c, &mut regex),
+        Piece::Nodes(nodes) => write_sequence(nodes, rules, most, &mut regex)?,
+    }
+    Some(regex)
+}
+
+fn write_options(options: &Options, rules: &Rules, most: usize, regex: &mut String) -> Option<()> {
+    regex.push_str("(?:");
+    for (at, nodes) in options.iter().enumerate() {
+        if at > 0 {
+            regex.push('|');
+        }
+        write_sequence(nodes, rules, most, regex)?;
+    }
+    regex.push(')');
+    Some(())
+}
+
+fn write_sequence(nodes: &[Node], rules: &Rules, most: usize, regex: &mut String) -> Option<()> {
+    for node in nodes {
+        match node {
+            Node::Text(text) => text.chars().for_each(|c| escape(c, regex)),
+            Node::Class { negated, ranges } => regex.push_str(&class(*negated, ranges)),
+            Node::Any => regex.push_str("(?s:.)"),
+            Node::Rule(rule) => write_options(&rules.bodies[*rule], rules, most, regex)?,
+            Node::Group(options) => write_options(options, rules, most, regex)?,
+            Node::Repeat { node, min, max } => {
+                regex.push_str("(?:");
+                write_sequence(std::slice::from_ref(node), rules, most, regex)?;
+                let max = max.map_or(String::new(), |max| max.to_string());
+                // Writing to a string does not fail.
+                let _ = write!(regex, "){{{min},{max}}}");
+            }
+        }
+        if regex.len() > most {
+            return None;
+        }
+    }
+    Some(())
 }

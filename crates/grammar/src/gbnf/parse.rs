@@ -28,7 +28,7 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Rules, GrammarError> 
         .zip(&names)
         .map(|(body, name)| body.ok_or_else(|| invalid(format!("rule `{name}` is not defined"))))
         .collect::<Result<_, _>>()?;
-    Ok(Rules { names, bodies, root })
+    Ok(Rules { names, bodies, start: vec![Node::Rule(root)] })
 }
 
 struct Parser<'a> {

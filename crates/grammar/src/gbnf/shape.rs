@@ -7,8 +7,6 @@ use crate::{GrammarError, Limits};
 pub(super) struct Shape {
     /// By rule: it leads to no recursion, so that it is a regular expression.
     pub(super) is_regular: Vec<bool>,
-    /// By rule: it can be reached from the root.
-    pub(super) is_used: Vec<bool>,
 }
 
 impl Shape {
@@ -28,11 +26,11 @@ pub(super) fn shape(rules: &Rules, limits: &Limits) -> Result<Shape, GrammarErro
     let is_regular = regular(rules, limits)?;
     let nullable = least(count, |rule, nullable| can(&rules.bodies[rule], nullable, false));
     let ends = least(count, |rule, ends| can(&rules.bodies[rule], ends, true));
-    if !ends[rules.root] {
+    if !rules.start.iter().all(|node| node_can(node, &ends, true)) {
         return Err(GrammarError::Empty { kind: "GBNF grammar" });
     }
     check_left_recursion(rules, &nullable)?;
-    Ok(Shape { is_regular, is_used: used(rules) })
+    Ok(Shape { is_regular })
 }
 
 /// The rules for which something holds that holds for a rule if it holds for those it uses, starting from none.
@@ -136,23 +134,4 @@ fn first_of_node(node: &Node, nullable: &[bool], found: &mut Vec<usize>) {
         Node::Group(options) => first_rules(options, nullable, found),
         Node::Repeat { node, .. } => first_of_node(node, nullable, found),
     }
-}
-
-fn used(rules: &Rules) -> Vec<bool> {
-    let mut is_used = vec![false; rules.bodies.len()];
-    let mut open = vec![rules.root];
-    while let Some(rule) = open.pop() {
-        if !std::mem::replace(&mut is_used[rule], true) {
-            let mut nodes: Vec<&Node> = rules.bodies[rule].iter().flatten().collect();
-            while let Some(node) = nodes.pop() {
-                match node {
-                    Node::Rule(rule) => open.push(*rule),
-                    Node::Group(options) => nodes.extend(options.iter().flatten()),
-                    Node::Repeat { node, .. } => nodes.push(node),
-                    Node::Text(_) | Node::Class { .. } | Node::Any => {}
-                }
-            }
-        }
-    }
-    is_used
 }

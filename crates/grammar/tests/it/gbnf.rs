@@ -39,6 +39,16 @@ number ::= ("-"? ([0-9] | [1-9] [0-9]{0,15})) ("." [0-9]+)? ([eE] [-+]? [0-9] [1
 ws ::= | " " | "\n" [ \t]{0,20}
 "##;
 
+/// Sums with brackets, one per line.
+const SUMS: &str = r#"
+root  ::= (expr "=" ws term "\n")+
+expr  ::= term ([-+*/] ws term)*
+term  ::= ident | num | "(" ws expr ")" ws
+ident ::= [a-z] [a-z0-9_]* ws
+num   ::= [0-9]+ ws
+ws    ::= [ \t\n]*
+"#;
+
 /// Chess moves: not recursive.
 const CHESS: &str = r#"
 root    ::= "1. " move " " move "\n" ([1-9] [0-9]? ". " move " " move "\n")+
@@ -61,6 +71,15 @@ fn json_in_gbnf_is_json() {
         assert!(takes(&grammar, "{\"a\": [1, -2.5e3, {\"b\": null}],\n  \"c\": \"\\u00e9 \\\" \"}"));
         assert!(!takes(&grammar, "[1]") && !takes(&grammar, "{\"a\": 01}") && !takes(&grammar, "{\"a\" 1}"));
     }
+}
+
+#[test]
+fn sums_nest() {
+    let grammar = compile(&DEMO, &gbnf(SUMS)).unwrap();
+    assert!(takes(&grammar, "(a1 + 2)*3 = x_y\n7=7\n"));
+    // The line feed could be white space, which takes all it can, but then nothing would end the line.
+    assert!(takes(&grammar, "a=b \n\n \n"));
+    assert!(!takes(&grammar, "(a+2 = x\n") && !takes(&grammar, "a = \n"));
 }
 
 #[test]
@@ -99,6 +118,12 @@ fn characters_and_repetitions_are_as_written() {
         ("root ::= \"(\" root? \")\" | \"x\"{2}", &["()", "((xx))"], &["(", "(x)"]),
         ("root ::= item{2,3}\nitem ::= \"[\" item? \"]\"", &["[][]", "[[]][][]"], &["[]", "[][][][]"]),
         ("root ::= (\"abc\")* \"d\"", &["d", "abcd", "abcabcd"], &["abd"]),
+        ("root ::= [a-z]* (\"(\" root \")\")? \"z\"", &["abz", "a(z)z", "zzz", "(z)z"], &["ab", "a(z)"]),
+        (
+            "root ::= (\"if\" | \"i\") (\"(\" root \")\" | \"f\" \"!\")",
+            &["if(if!)", "if!", "iff!", "i(iff!)"],
+            &["if", "i!"],
+        ),
         ("root ::= \"abc\"+", &["abc", "abcabc"], &["abcc"]),
     ] {
         let compiled = compile(&DEMO, &gbnf(grammar)).unwrap_or_else(|error| panic!("{grammar}: {error}"));

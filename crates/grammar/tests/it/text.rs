@@ -13,7 +13,7 @@ fn random_texts_match_the_expression_in_every_vocabulary() {
         let whole = Regex::new(&format!("^(?:{expression})$")).unwrap();
         for vocab in [&*DEMO, &*GPT2, &*QWEN2, &*SPM] {
             let grammar = compile(vocab, &Spec::Regex(expression.to_owned())).unwrap();
-            for seed in 0..6 {
+            for seed in 0..3 {
                 let text = text(&grammar, seed);
                 assert!(whole.is_match(&text), "{expression}: {text:?}");
             }

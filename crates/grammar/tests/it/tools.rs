@@ -62,10 +62,10 @@ fn is_right(name: &str, arguments: &Value) -> bool {
 #[test]
 fn forced_calls_are_calls_and_nothing_else() {
     for format in ["hermes", "mistral", "llama3"] {
-        for vocab in [&*DEMO, &*QWEN2] {
+        for (vocab, seeds) in [(&*DEMO, 8), (&*QWEN2, 1)] {
             for parallel in [false, true] {
                 let grammar = compile(vocab, &tools(format, ToolChoice::Any, parallel)).unwrap();
-                for seed in 0..8 {
+                for seed in 0..seeds {
                     let text = text(&grammar, seed);
                     let (calls, rest) = read(format, &text);
                     assert!(rest.trim().is_empty() && !calls.is_empty(), "{format}: {text:?} has {rest:?}");
