@@ -76,6 +76,13 @@ impl OutputFormat {
     /// Plain text: nothing is marked.
     pub const PLAIN: OutputFormat = OutputFormat { reasoning: None, calls: None };
 
+    /// All marks, which are control tokens of some models.
+    pub fn marks(&self) -> impl Iterator<Item = &'static str> {
+        let reasoning = self.reasoning.map(|(open, close)| [Some(open), Some(close)]);
+        let calls = self.calls.map(|calls| [calls.open, calls.close]);
+        [reasoning, calls].into_iter().flatten().flatten().flatten()
+    }
+
     /// The row of [`CALL_FORMATS`] of this name.
     pub fn call_format(name: &str) -> Option<&'static CallFormat> {
         CALL_FORMATS.iter().find(|format| format.name == name)

@@ -2,6 +2,7 @@
 
 pub mod anthropic;
 pub mod ask;
+pub mod native;
 pub mod ollama;
 pub mod openai;
 mod tokenize;
@@ -17,11 +18,19 @@ pub fn routes() -> Router<AppState> {
         .merge(anthropic::routes())
         .merge(ollama::routes())
         .merge(openai::routes())
+        .merge(native::routes())
         .merge(tokenize::routes())
         .merge(openapi::routes())
 }
 
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
-    [openai::operations(), tokenize::operations()].concat()
+    let all = [
+        openai::operations(),
+        anthropic::operations(),
+        ollama::operations(),
+        native::operations(),
+        tokenize::operations(),
+    ];
+    all.concat()
 }

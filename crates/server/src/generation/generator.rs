@@ -230,6 +230,9 @@ fn request(
     let mut request = params.request(encoded.tokens.clone(), &model.tokenizer)?;
     request.max_tokens = max_tokens;
     request.grammar = grammar;
+    // Marks that are control tokens must reach what takes the answer apart by them.
+    let is_control = |mark: &str| model.tokenizer.token_to_id(mark).is_some_and(|id| model.tokenizer.is_special(id));
+    request.keep_special |= encoded.format.marks().any(is_control);
     Ok((encoded, request))
 }
 

@@ -11,7 +11,7 @@ TOOLS = [{"name": "get_weather", "description": "Weather of a city", "input_sche
 
 
 def ask(**fields):
-    return client.messages.create(**{"model": MODEL, "messages": QUESTION, "max_tokens": 24, "temperature": 0, **fields})
+    return client.messages.create(**{"model": MODEL, "messages": QUESTION, "max_tokens": 24, "extra_body": {"temperature": 0}, **fields})
 
 
 class Messages(ServerTest):
@@ -26,7 +26,7 @@ class Messages(ServerTest):
 
     def test_a_stream_brings_the_same_text_in_the_right_events(self):
         whole = ask()
-        with client.messages.stream(model=MODEL, messages=QUESTION, max_tokens=24, temperature=0) as stream:
+        with client.messages.stream(model=MODEL, messages=QUESTION, max_tokens=24, extra_body={"temperature": 0}) as stream:
             kinds = [event.type for event in stream]
             message = stream.get_final_message()
         self.assertEqual(message.content[0].text, whole.content[0].text)
@@ -70,7 +70,7 @@ class Tools(ServerTest):
 
     def test_a_call_streams_and_its_result_is_understood(self):
         question = [{"role": "user", "content": "What is the weather in Oslo?"}]
-        with client.messages.stream(model=MODEL, messages=question, tools=TOOLS, max_tokens=64, temperature=0,
+        with client.messages.stream(model=MODEL, messages=question, tools=TOOLS, max_tokens=64, extra_body={"temperature": 0},
                                     tool_choice={"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}) as stream:
             message = stream.get_final_message()
         (use,) = (block for block in message.content if block.type == "tool_use")
@@ -84,7 +84,7 @@ class Tools(ServerTest):
         self.assertEqual([block.type for block in message.content], ["text"])
 
     def test_a_schema_shapes_the_answer(self):
-        message = ask(max_tokens=128, output_config={"format": {"type": "json_schema", "schema": PERSON}})
+        message = ask(max_tokens=1500, output_config={"format": {"type": "json_schema", "schema": PERSON}})
         self.assert_person(message.content[0].text)
 
 
@@ -100,7 +100,7 @@ class Ends(ServerTest):
         self.assertEqual(caught.exception.body["type"], "error")
         self.assertEqual(caught.exception.body["error"]["type"], "not_found_error")
         with self.assertRaises(anthropic.BadRequestError):
-            ask(temperature=-1)
+            ask(extra_body={"temperature": -1})
         with self.assertRaises(anthropic.BadRequestError) as caught:
             ask(messages=[{"role": "user", "content": TOO_LONG}])
         self.assertIn(str(CONTEXT), caught.exception.message)

@@ -47,7 +47,7 @@ class Chat(ServerTest):
         self.assertEqual(parts[-1].eval_count, whole.eval_count)
 
     def test_a_schema_shapes_the_answer(self):
-        answer = client.chat(MODEL, [{"role": "user", "content": "Describe a person."}], format=PERSON, options={"num_predict": 128, "seed": 1})
+        answer = client.chat(MODEL, [{"role": "user", "content": "Describe a person."}], format=PERSON, options={"num_predict": 1500, "seed": 1})
         self.assert_person(answer.message.content)
 
     def test_tools_and_their_results_are_understood(self):

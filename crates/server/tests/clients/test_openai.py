@@ -82,7 +82,7 @@ class Chat(ServerTest):
         shape = {"type": "json_schema", "json_schema": {"name": "person", "strict": True, "schema": PERSON}}
         for seed in range(3):
             answer = client.chat.completions.create(
-                model=MODEL, messages=[{"role": "user", "content": "Describe a person."}], response_format=shape, seed=seed, max_tokens=128)
+                model=MODEL, messages=[{"role": "user", "content": "Describe a person."}], response_format=shape, seed=seed, max_tokens=1500)
             self.assert_person(answer.choices[0].message.content)
 
     def test_a_stream_that_is_closed_stops_the_work(self):

@@ -1,118 +1,91 @@
 //! An answer as Anthropic's sequence of events.
 
-use axum::response::sse::Event;
+use rocmforge_engine::StopMatch;
 use serde_json::{Value, json};
 
-/// One event: its name, which its data repeats, and its data.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedEvent(pub &'static str, pub Value);
-
-impl NamedEvent {
-    fn new(name: &'static str, mut data: Value) -> Self {
-        data["type"] = name.into();
-        NamedEvent(name, data)
-    }
-
-    /// Nothing new; the connection is alive.
-    pub fn ping() -> Self {
-        Self::new("ping", json!({}))
-    }
-}
-
-impl From<NamedEvent> for Event {
-    fn from(NamedEvent(name, data): NamedEvent) -> Self {
-        Event::default().event(name).data(data.to_string())
-    }
-}
-
-/// Writes one answer as events: `message_start`, for each block of content its start,
-/// deltas and stop, `message_delta` with why it ended, `message_stop`.
-#[derive(Debug, Default)]
-pub struct EventWriter {
-    /// The block that is open.
-    open: Option<Open>,
-    /// Blocks that were started.
-    blocks: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Open {
-    Text,
-    Thinking,
-}
+use super::answer::{stop_of, usage_of};
+use crate::error::{ApiError, Family};
+use crate::generation::{Finish, Piece, PieceKind, Usage};
+use crate::stream::{Encoder, Frames, Wire};
 
 /// We do not check what we are given back, so that any text would do.
 pub const SIGNATURE: &str = "unsigned";
 
+/// Writes one answer as events: `message_start`, for each block of content its start, deltas and stop,
+/// `message_delta` with why it ended, `message_stop`.
+#[derive(Debug)]
+pub struct EventWriter {
+    /// The message without content.
+    message: Value,
+    max_tokens: usize,
+    /// The block that is open.
+    open: Option<Block>,
+    /// Blocks that were started.
+    blocks: usize,
+    finish: Finish,
+    stop: Option<StopMatch>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Block {
+    Text,
+    Thinking,
+}
+
 impl EventWriter {
-    /// The first event; `message` has no content yet.
-    pub fn start(message: Value) -> NamedEvent {
-        NamedEvent::new("message_start", json!({"message": message}))
+    /// A writer of this message, which has no content yet.
+    pub fn new(message: Value, max_tokens: usize) -> Self {
+        Self { message, max_tokens, open: None, blocks: 0, finish: Finish::Stop, stop: None }
     }
 
-    /// More text of the answer.
-    pub fn text(&mut self, text: &str) -> Vec<NamedEvent> {
-        let mut events = self.enter(Open::Text, json!({"type": "text", "text": ""}));
-        events.push(self.delta(json!({"type": "text_delta", "text": text})));
-        events
+    fn text(&mut self, text: &str, out: &mut Frames) {
+        self.enter(Block::Text, json!({"type": "text", "text": ""}), out);
+        self.delta(json!({"type": "text_delta", "text": text}), out);
     }
 
-    /// More of the reasoning before it.
-    pub fn thinking(&mut self, text: &str) -> Vec<NamedEvent> {
-        let mut events = self.enter(Open::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}));
-        events.push(self.delta(json!({"type": "thinking_delta", "thinking": text})));
-        events
+    fn thinking(&mut self, text: &str, out: &mut Frames) {
+        self.enter(Block::Thinking, json!({"type": "thinking", "thinking": "", "signature": ""}), out);
+        self.delta(json!({"type": "thinking_delta", "thinking": text}), out);
     }
 
-    /// A whole call of a tool; `arguments` are the text of a JSON object.
-    pub fn tool_use(&mut self, id: &str, name: &str, arguments: &str) -> Vec<NamedEvent> {
-        let mut events = self.close();
-        events.push(self.open_block(json!({"type": "tool_use", "id": id, "name": name, "input": {}})));
-        events.push(self.delta(json!({"type": "input_json_delta", "partial_json": arguments})));
-        events.push(self.stop_block());
-        events
-    }
-
-    /// The last events.
-    pub fn finish(mut self, stop_reason: &str, stop_sequence: Option<&str>, usage: Value) -> Vec<NamedEvent> {
-        let mut events = self.close();
-        let delta = json!({"stop_reason": stop_reason, "stop_sequence": stop_sequence});
-        events.push(NamedEvent::new("message_delta", json!({"delta": delta, "usage": usage})));
-        events.push(NamedEvent::new("message_stop", json!({})));
-        events
+    /// A whole call; `arguments` are the text of a JSON object.
+    fn tool_use(&mut self, id: &str, name: &str, arguments: &str, out: &mut Frames) {
+        self.leave(out);
+        self.start_block(json!({"type": "tool_use", "id": id, "name": name, "input": {}}), out);
+        self.delta(json!({"type": "input_json_delta", "partial_json": arguments}), out);
+        self.stop_block(out);
     }
 
     /// Opens a block of this kind, unless one is open.
-    fn enter(&mut self, kind: Open, block: Value) -> Vec<NamedEvent> {
-        if self.open == Some(kind) {
-            return Vec::new();
+    fn enter(&mut self, block: Block, start: Value, out: &mut Frames) {
+        if self.open != Some(block) {
+            self.leave(out);
+            self.start_block(start, out);
+            self.open = Some(block);
         }
-        let mut events = self.close();
-        events.push(self.open_block(block));
-        self.open = Some(kind);
-        events
     }
 
-    fn close(&mut self) -> Vec<NamedEvent> {
-        let signature = || json!({"type": "signature_delta", "signature": SIGNATURE});
+    /// Closes the block that is open.
+    fn leave(&mut self, out: &mut Frames) {
         match self.open.take() {
-            None => Vec::new(),
-            Some(Open::Text) => vec![self.stop_block()],
-            Some(Open::Thinking) => vec![self.delta(signature()), self.stop_block()],
+            None => return,
+            Some(Block::Text) => {}
+            Some(Block::Thinking) => self.delta(json!({"type": "signature_delta", "signature": SIGNATURE}), out),
         }
+        self.stop_block(out);
     }
 
-    fn open_block(&mut self, block: Value) -> NamedEvent {
+    fn start_block(&mut self, block: Value, out: &mut Frames) {
         self.blocks += 1;
-        NamedEvent::new("content_block_start", json!({"index": self.index(), "content_block": block}))
+        event("content_block_start", json!({"index": self.index(), "content_block": block}), out);
     }
 
-    fn delta(&self, delta: Value) -> NamedEvent {
-        NamedEvent::new("content_block_delta", json!({"index": self.index(), "delta": delta}))
+    fn delta(&self, delta: Value, out: &mut Frames) {
+        event("content_block_delta", json!({"index": self.index(), "delta": delta}), out);
     }
 
-    fn stop_block(&self) -> NamedEvent {
-        NamedEvent::new("content_block_stop", json!({"index": self.index()}))
+    fn stop_block(&self, out: &mut Frames) {
+        event("content_block_stop", json!({"index": self.index()}), out);
     }
 
     fn index(&self) -> usize {
@@ -120,26 +93,82 @@ impl EventWriter {
     }
 }
 
+/// An event, whose data repeats its name.
+fn event(name: &str, mut data: Value, out: &mut Frames) {
+    data["type"] = name.into();
+    out.event(name, &data);
+}
+
+impl Encoder for EventWriter {
+    const WIRE: Wire = Wire::Events;
+
+    fn open(&mut self, out: &mut Frames) {
+        event("message_start", json!({"message": self.message}), out);
+        event("ping", json!({}), out);
+    }
+
+    fn piece(&mut self, piece: Piece, _: &Usage, out: &mut Frames) {
+        match piece.kind {
+            PieceKind::Text(text) if !text.is_empty() => self.text(&text, out),
+            PieceKind::Reasoning(text) if !text.is_empty() => self.thinking(&text, out),
+            PieceKind::ToolCall { id, name, arguments, .. } => self.tool_use(&id, &name, &arguments, out),
+            PieceKind::Finished { reason, stop } => (self.finish, self.stop) = (reason, stop),
+            PieceKind::Text(_) | PieceKind::Reasoning(_) | PieceKind::Prompt(_) => {}
+        }
+    }
+
+    fn close(&mut self, usage: &Usage, out: &mut Frames) {
+        self.leave(out);
+        let (reason, sequence) = stop_of(self.finish, self.stop.as_ref(), usage, self.max_tokens);
+        let delta = json!({"stop_reason": reason, "stop_sequence": sequence});
+        event("message_delta", json!({"delta": delta, "usage": usage_of(usage)}), out);
+        event("message_stop", json!({}), out);
+    }
+
+    fn fail(&mut self, error: &ApiError, out: &mut Frames) {
+        out.event("error", &error.body(Family::Anthropic));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn shapes(events: &[NamedEvent]) -> Vec<(&str, Option<u64>)> {
-        events.iter().map(|NamedEvent(name, data)| (*name, data["index"].as_u64())).collect()
+    fn piece(kind: PieceKind) -> Piece {
+        Piece { choice: 0, kind, tokens: Vec::new() }
+    }
+
+    /// The events of these pieces: their data, whose type was checked against their name.
+    fn events(pieces: Vec<PieceKind>) -> Vec<Value> {
+        let (mut writer, mut out) = (EventWriter::new(json!({"id": "m"}), 9), Frames::default());
+        writer.open(&mut out);
+        for kind in pieces {
+            writer.piece(piece(kind), &Usage::default(), &mut out);
+        }
+        writer.close(&Usage::default(), &mut out);
+        let event = |text: &str| {
+            let (name, data) = text.split_once("\ndata: ").expect("a name and data");
+            let data: Value = serde_json::from_str(data).expect("data are JSON");
+            assert_eq!(name.strip_prefix("event: "), data["type"].as_str());
+            data
+        };
+        out.as_str().trim_end().split("\n\n").map(event).collect()
+    }
+
+    fn shapes(events: &[Value]) -> Vec<(&str, Option<u64>)> {
+        events.iter().map(|data| (data["type"].as_str().unwrap_or_default(), data["index"].as_u64())).collect()
     }
 
     #[test]
     fn blocks_follow_each_other_and_never_overlap() {
-        let mut writer = EventWriter::default();
-        let mut events = vec![EventWriter::start(json!({"id": "m"}))];
-        events.extend(writer.thinking("a"));
-        events.extend(writer.thinking("b"));
-        events.extend(writer.text("c"));
-        events.extend(writer.tool_use("t", "f", "{}"));
-        events.extend(writer.text("d"));
-        events.extend(writer.finish("tool_use", None, json!({"output_tokens": 9})));
+        let call = PieceKind::ToolCall { index: 0, id: "t".into(), name: "f".into(), arguments: "{}".into() };
+        let text = |text: &str| PieceKind::Text(text.into());
+        let thought = |text: &str| PieceKind::Reasoning(text.into());
+        let end = PieceKind::Finished { reason: Finish::ToolCalls, stop: None };
+        let events = events(vec![thought("a"), thought("b"), text("c"), text(""), call, text("d"), end]);
         let expected = [
             ("message_start", None),
+            ("ping", None),
             ("content_block_start", Some(0)),
             ("content_block_delta", Some(0)),
             ("content_block_delta", Some(0)),
@@ -158,13 +187,14 @@ mod tests {
             ("message_stop", None),
         ];
         assert_eq!(shapes(&events), expected);
-        assert_eq!(events[4].1["delta"]["type"], "signature_delta");
-        assert!(events.iter().all(|NamedEvent(name, data)| data["type"] == *name));
+        assert_eq!(events[5]["delta"]["type"], "signature_delta");
+        assert_eq!(events[16]["delta"]["stop_reason"], "tool_use");
     }
 
     #[test]
     fn an_empty_answer_has_no_blocks() {
-        let events = EventWriter::default().finish("end_turn", None, json!({}));
-        assert_eq!(shapes(&events), [("message_delta", None), ("message_stop", None)]);
+        let events = events(Vec::new());
+        let names: Vec<&str> = shapes(&events).into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["message_start", "ping", "message_delta", "message_stop"]);
     }
 }

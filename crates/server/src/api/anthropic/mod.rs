@@ -4,7 +4,6 @@ mod answer;
 mod events;
 mod messages;
 mod request;
-mod stream;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -18,12 +17,23 @@ use crate::body::Body;
 use crate::error::ApiError;
 use crate::generation::{Job, Prompt};
 use crate::guard::Caller;
+use crate::openapi::{self, Operation};
+use crate::stream::respond;
 
-pub use request::{MessagesRequest, Question};
+use events::EventWriter;
+use request::{MessagesRequest, Question};
 
 /// The routes of this API.
 pub fn routes() -> Router<AppState> {
     Router::new().route("/v1/messages", post(messages)).route("/v1/messages/count_tokens", post(count_tokens))
+}
+
+/// What the OpenAPI document says of them.
+pub fn operations() -> Vec<Operation> {
+    vec![
+        openapi::post::<MessagesRequest>("/v1/messages", "Answers a conversation, in Anthropic's form."),
+        openapi::post::<Question>("/v1/messages/count_tokens", "Tokens of a conversation."),
+    ]
 }
 
 async fn messages(
@@ -36,7 +46,8 @@ async fn messages(
     let job = Job { params, structured: question.structured, ..Job::new(Prompt::Chat(Box::new(question.chat))) };
     let asked = ask(&state, &caller, job).await?;
     if stream {
-        return Ok(stream::respond(asked, &model, max_tokens));
+        let message = answer::empty_message(&answer::id("msg"), &model, asked.usage());
+        return Ok(respond(asked, EventWriter::new(message, max_tokens)));
     }
     let collected = asked.collect().await?;
     let answer = collected.answers.first().ok_or_else(|| ApiError::internal("a job without an answer"))?;

@@ -6,8 +6,6 @@ mod models;
 mod request;
 mod time;
 
-use std::time::Instant;
-
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{any, get, post};
@@ -22,11 +20,11 @@ use crate::body::Body;
 use crate::error::ApiError;
 use crate::generation::{Chat, Job, Prompt};
 use crate::guard::Caller;
-use answer::{Frame, Shape};
-use request::Common;
-
-pub use models::ShowRequest;
-pub use request::{ChatRequest, GenerateRequest};
+use crate::openapi::{self, Operation};
+use crate::stream::respond;
+use answer::{LineWriter, Shape};
+use models::ShowRequest;
+use request::{ChatRequest, Common, GenerateRequest};
 
 /// The version of Ollama whose API this is; clients refuse older ones.
 const VERSION: &str = "0.12.0";
@@ -42,6 +40,18 @@ pub fn routes() -> Router<AppState> {
         .route("/api/version", get(version));
     let refused = ["/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete", "/api/blobs/{digest}"];
     refused.into_iter().fold(routes, |routes, path| routes.route(path, any(not_here)))
+}
+
+/// What the OpenAPI document says of them.
+pub fn operations() -> Vec<Operation> {
+    vec![
+        openapi::post::<ChatRequest>("/api/chat", "Answers a conversation, in Ollama's form."),
+        openapi::post::<GenerateRequest>("/api/generate", "Answers or continues a prompt, in Ollama's form."),
+        openapi::get("/api/tags", "The models that there are."),
+        openapi::post::<ShowRequest>("/api/show", "What a model is and can do."),
+        openapi::get("/api/ps", "The models that are loaded."),
+        openapi::get("/api/version", "The version of Ollama whose API this is."),
+    ]
 }
 
 async fn version() -> Json<Value> {
@@ -89,14 +99,14 @@ async fn answer(
     prompt: Option<Prompt>,
     common: Common,
 ) -> Result<Response, ApiError> {
-    let frame = Frame { shape, model: resolve(state, &common.model)?, began: Instant::now() };
+    let writer = LineWriter::new(shape, resolve(state, &common.model)?);
     check_context(state, common.num_ctx)?;
     let Some(prompt) = prompt else {
-        return Ok(frame.nothing(if common.unload { "unload" } else { "load" }));
+        return Ok(writer.nothing(if common.unload { "unload" } else { "load" }));
     };
     let job = Job { params: common.params, structured: common.structured, ..Job::new(prompt) };
     let asked = ask(state, caller, job).await?;
-    if common.stream { Ok(frame.lines(asked)) } else { frame.whole(asked).await }
+    if common.stream { Ok(respond(asked, writer)) } else { writer.whole(asked).await }
 }
 
 /// The model of this name. Ollama's names have a tag, which is `latest` where none is given.
