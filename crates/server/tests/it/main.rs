@@ -1,7 +1,10 @@
-//! The server as programs of others use it.
+//! Tests of the running server: over its socket, and as programs of others use it.
 
 mod clients;
 mod docs;
+mod harness;
+mod health;
+mod hostile;
 mod page;
 mod server;
 mod tools;
