@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Context;
 
+use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
 /// The state of the exchange that a connection is in; they come one at a time.
@@ -14,6 +16,8 @@ pub(super) struct Exchange {
     has_answered: AtomicBool,
     /// When the last one ended.
     ended: Mutex<Instant>,
+    /// The reader of the connection, whose time for the next request begins with this one's end.
+    reader: AtomicWaker,
 }
 
 impl Exchange {
@@ -22,6 +26,7 @@ impl Exchange {
             is_open: AtomicBool::new(false),
             has_answered: AtomicBool::new(false),
             ended: Mutex::new(Instant::now()),
+            reader: AtomicWaker::new(),
         }
     }
 
@@ -33,6 +38,13 @@ impl Exchange {
     pub fn end(&self) {
         *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.is_open.store(false, Ordering::Relaxed);
+        self.reader.wake();
+    }
+
+    /// Whether one is under way. If so, its end wakes the task of this context.
+    pub fn poll_open(&self, cx: &Context<'_>) -> bool {
+        self.reader.register(cx.waker());
+        self.is_open()
     }
 
     pub fn note_answer(&self) {

@@ -70,8 +70,10 @@ enum At {
     /// In a body with so many bytes to come.
     Body(u64),
     Chunk(Chunk),
-    /// After something that was refused: nothing more is read.
-    Over,
+    /// After a head that was refused: nothing more is read.
+    Refused,
+    /// After a chunk that makes no sense: its body has no end.
+    Broken,
 }
 
 /// Where in a chunked body.
@@ -144,7 +146,12 @@ impl Framing {
 
     /// Whether nothing more will be read.
     pub fn is_over(&self) -> bool {
-        self.at == At::Over
+        matches!(self.at, At::Refused | At::Broken)
+    }
+
+    /// Whether a body lacks its end.
+    pub fn is_in_body(&self) -> bool {
+        matches!(self.at, At::Body(_) | At::Chunk(_) | At::Broken)
     }
 
     /// Whether the latest request was of HTTP/1.0.
@@ -165,7 +172,7 @@ impl Framing {
                     count
                 }
                 At::Chunk(chunk) => self.accept_chunk(chunk, input, checked),
-                At::Over => return,
+                At::Refused | At::Broken => return,
             };
             input = &input[taken..];
         }
@@ -175,7 +182,7 @@ impl Framing {
     pub fn refuse(&mut self, refusal: Refusal, checked: &mut Vec<u8>) {
         checked.extend_from_slice(refusal.stand_in().as_bytes());
         self.head = Vec::new();
-        self.at = At::Over;
+        self.at = At::Refused;
     }
 
     fn accept_head(&mut self, input: &[u8], checked: &mut Vec<u8>) -> usize {
@@ -265,7 +272,7 @@ impl Framing {
             }
             // The body ends early, which whoever reads it will see.
             None => {
-                self.at = At::Over;
+                self.at = At::Broken;
                 input.len()
             }
         }

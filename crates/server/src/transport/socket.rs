@@ -96,16 +96,16 @@ impl CheckedSocket {
     }
 
     /// When the peer must have sent the rest of a head, or the beginning of the next one.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, cx: &Context<'_>) -> Option<Instant> {
         if self.framing.is_in_head() || self.began.is_some() {
             return self.began.map(|began| began + self.head_time);
         }
-        let is_waiting = self.framing.is_between() && !self.exchange.is_open();
+        let is_waiting = !self.exchange.poll_open(cx) && self.framing.is_between();
         is_waiting.then(|| self.exchange.ended() + self.idle_time)
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(deadline) = self.deadline() else { return Poll::Pending };
+        let Some(deadline) = self.deadline(cx) else { return Poll::Pending };
         if self.read_timer.deadline() != deadline {
             self.read_timer.as_mut().reset(deadline);
         }
@@ -154,12 +154,10 @@ impl AsyncRead for CheckedSocket {
                 this.take(into);
                 return Poll::Ready(Ok(()));
             }
-            if this.has_ended && this.framing.is_between() && this.exchange.is_open() {
-                // A peer that has said all it will say may still listen. The answer's end wakes this task.
-                return Poll::Pending;
-            }
             if this.has_ended || this.framing.is_over() {
-                return Poll::Ready(Ok(()));
+                // A peer that has said all it will say may still listen, and an end would be taken for its leaving.
+                let is_listening = this.exchange.poll_open(cx) && !this.framing.is_in_body();
+                return if is_listening { Poll::Pending } else { Poll::Ready(Ok(())) };
             }
             match this.fill() {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -109,7 +109,8 @@ fn h07_a_body_that_is_not_json_is_refused() {
     let mut server = Harness::start();
     for media in ["", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x"] {
         let header = if media.is_empty() { String::new() } else { format!("content-type: {media}\r\n") };
-        let request = format!("POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n{header}content-length: 2\r\n\r\n{{}}");
+        let request =
+            format!("POST /v1/completions HTTP/1.1\r\nhost: localhost\r\n{header}content-length: 2\r\n\r\n{{}}");
         server.send(&request).assert_error(415);
     }
     server.assert_alive_and_level();

@@ -45,15 +45,36 @@ fn h56_every_route_but_liveness_and_the_page_needs_the_key() {
         assert_eq!(get(&server, path, "").status, 200, "{path}");
     }
     for path in [
-        "/metrics", "/version", "/load", "/ping", "/v1/models", "/v1/completions", "/v1/chat/completions", "/v1/embeddings",
-        "/v1/responses", "/v1/messages", "/tokenize", "/detokenize", "/generate", "/status/x", "/api/tags", "/api/chat",
-        "/openapi.json", "/nothing", "/health/", "/health/x", "/HEALTH", "/invocations", "/slots",
+        "/metrics",
+        "/version",
+        "/load",
+        "/ping",
+        "/v1/models",
+        "/v1/completions",
+        "/v1/chat/completions",
+        "/v1/embeddings",
+        "/v1/responses",
+        "/v1/messages",
+        "/tokenize",
+        "/detokenize",
+        "/generate",
+        "/status/x",
+        "/api/tags",
+        "/api/chat",
+        "/openapi.json",
+        "/nothing",
+        "/health/",
+        "/health/x",
+        "/HEALTH",
+        "/invocations",
+        "/slots",
     ] {
         assert_eq!(get(&server, path, "").status, 401, "{path}");
         let posted = server.post_with(path, "", b"{}");
         assert_eq!(posted.status, 401, "{path}");
     }
-    for path in ["//health", "/v1/../health", "/health%2f..%2fv1/models", "/%68ealth", "/./health", "/v1/%2e%2e/health"] {
+    for path in ["//health", "/v1/../health", "/health%2f..%2fv1/models", "/%68ealth", "/./health", "/v1/%2e%2e/health"]
+    {
         assert!(matches!(get(&server, path, "").status, 400 | 401), "{path}");
         assert!(matches!(get(&server, path, "authorization: Bearer secret\r\n").status, 400 | 404), "{path}");
     }
@@ -114,7 +135,9 @@ fn h59_foreign_hosts_are_refused() {
     for host in ["localhost", "LOCALHOST:8080", "127.0.0.1", "[::1]:8080", "llm.example", "llm.example:80"] {
         assert_eq!(get(&server, "/version", &format!("host: {host}\r\n")).status, 200, "{host}");
     }
-    for host in ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", "192.168.0.1", "", "a@localhost", "a b"] {
+    for host in
+        ["evil.example", "localhost.evil.example", "127.0.0.1.nip.example", "192.168.0.1", "", "a@localhost", "a b"]
+    {
         get(&server, "/version", &format!("host: {host}\r\n")).assert_error(403);
     }
     server.assert_alive_and_level();
