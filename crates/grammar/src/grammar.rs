@@ -57,6 +57,9 @@ impl Grammar {
     }
 
     /// A matcher for a sequence at its start.
+    ///
+    /// The sequences of a grammar share its lexer, so that each finds what others have worked out. Should it grow
+    /// beyond its limit, those that are running fail; later ones get a new lexer.
     #[must_use]
     pub fn start(&self) -> Matcher {
         let parser = catch_unwind(AssertUnwindSafe(|| lock(&self.shared.fresh).clone()));

@@ -45,7 +45,10 @@ pub(crate) fn json_grammar(schema: Value) -> GrammarWithLexer {
         Value::Bool(true) => serde_json::Map::new(),
         other => return GrammarWithLexer { json_schema: Some(other), ..GrammarWithLexer::default() },
     };
-    schema.insert("x-guidance".to_owned(), json!({"whitespace_pattern": WHITESPACE, "coerce_one_of": true}));
+    schema.insert(
+        "x-guidance".to_owned(),
+        json!({"whitespace_pattern": WHITESPACE, "coerce_one_of": true, "json_allow_general_unicode_escapes": true}),
+    );
     GrammarWithLexer { json_schema: Some(Value::Object(schema)), ..GrammarWithLexer::default() }
 }
 

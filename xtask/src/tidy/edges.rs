@@ -86,6 +86,7 @@ static ROOMS: &[Room] = &[
             "engine",
             "fake-hip",
             "gguf-loader",
+            "grammar",
             "hip-backend",
             "hip-on-cuda",
             "hip-sys",
@@ -111,6 +112,8 @@ static OWNED: &[(&str, &[&str])] = &[
     ("tower-http", &["server"]),
     ("hyper-util", &["server"]),
     ("reqwest", &["server"]),
+    // Grammars.
+    ("llguidance", &["grammar"]),
     // The terminal.
     ("clap", &["cli", "launch", "server", "tests", "xtask"]),
     ("indicatif", &["cli", "launch"]),

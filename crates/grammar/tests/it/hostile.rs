@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rocmforge_grammar::{Grammar, GrammarError, Spec};
+use rocmforge_grammar::{Grammar, GrammarError, Limits, Spec};
 use serde_json::{Value, json};
 
 use crate::walk::{Random, allowed};
@@ -251,6 +251,19 @@ fn h48_the_largest_constraints_fit_their_bounds() {
     assert!(grammar.bytes() < 64 << 20, "{}", grammar.bytes());
     let long = "x".repeat(30_000);
     survives(&Spec::Choice(vec![long.clone(), format!("{long}y")])).unwrap();
+}
+
+#[test]
+fn a_worn_out_lexer_ends_a_sequence_and_not_the_constraint() {
+    // Which of 2^16 states it is in depends on the last letters.
+    let spec = regex("(a|b)*a(a|b){15}");
+    let limits = Limits { lexer_states: 300, ..Limits::default() };
+    let grammar = Grammar::compile(&DEMO, &spec, &limits).unwrap();
+    for _ in 0..3 {
+        let error = wander(&grammar, 3000).unwrap_err();
+        assert!(matches!(error, GrammarError::TooComplex(_)), "{error}");
+    }
+    wander(&grammar, 2).unwrap();
 }
 
 #[test]
