@@ -246,7 +246,9 @@ find("new-chat").addEventListener("click", () => {
   page.prompt.focus();
 });
 find("examples").addEventListener("click", (event) => {
-  if (event.target.nodeName === "BUTTON" && !running) send(event.target.textContent);
+  if (event.target.nodeName !== "BUTTON" || running) return;
+  page.prompt.focus();
+  send(event.target.textContent);
 });
 find("open-settings").addEventListener("click", () => settings.open());
 settings.onclose = () => {

@@ -22,7 +22,7 @@ impl Server {
     pub fn start(arguments: &[&str]) -> Self {
         let port = free_port();
         let process = Command::new(PROGRAM)
-            .args(["--port", &port.to_string(), "--threads", "2"])
+            .args(["--port", &port.to_string(), "--threads", "2", "--log-level", "warn"])
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
