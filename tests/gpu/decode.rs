@@ -264,7 +264,7 @@ fn sampled(
         let on_event = &mut |event| match event {
             Event::Token { request, token, .. } => tokens.entry(request).or_default().push(token),
             Event::Finished { reason: FinishReason::Error(error), .. } => failed = Err(error),
-            Event::Finished { .. } | Event::PromptLogprobs { .. } => {}
+            Event::Finished { .. } | Event::PromptLogprobs { .. } | Event::Embedding { .. } => {}
         };
         engine.step(on_event).map_err(|e| e.to_string())?;
     }

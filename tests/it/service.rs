@@ -9,7 +9,7 @@ use rocmforge_chat::Message;
 use rocmforge_cpu_backend::CpuBackend;
 use rocmforge_engine::{
     ClientId, EndTokens, Engine, EngineHandle, EngineOptions, Event, EventStream, FinishReason, Load, ModelFile,
-    Request, ServiceOptions, Status, StopMatch, SubmitError,
+    Pooling, Request, ServiceOptions, Status, StopMatch, SubmitError,
 };
 use rocmforge_grammar::{Grammar, Limits, Spec};
 use rocmforge_program::Program;
@@ -104,7 +104,7 @@ fn read(mut stream: EventStream, answers: usize) -> Vec<Answer> {
                 answer.cached = usage.cached_tokens;
                 is_over = is_last;
             }
-            Event::PromptLogprobs { .. } => {}
+            Event::PromptLogprobs { .. } | Event::Embedding { .. } => {}
         }
     }
     assert!(is_over && read.iter().all(|answer| answer.reason.is_some()), "every answer ends");
@@ -309,6 +309,44 @@ fn prompts_tell_their_log_probabilities_in_any_chunks() {
         told
     };
     assert_eq!(logprobs(16), logprobs(64));
+}
+
+/// The vector of a text, and how many of its tokens were cached.
+fn embed(handle: &EngineHandle, text: &str, pooling: Pooling) -> (Vec<f32>, usize) {
+    let request = Request { pooling: Some(pooling), ..ask(handle, text) };
+    let mut stream = handle.submit(request).expect("accepted");
+    let mut vector = None;
+    while let Some(event) = stream.next_blocking() {
+        match event {
+            Event::Embedding { embedding, .. } => assert!(vector.replace(embedding).is_none(), "there is one"),
+            Event::Finished { reason, usage, .. } => {
+                assert_eq!(reason, FinishReason::Length);
+                return (vector.expect("it came before the end"), usage.cached_tokens);
+            }
+            event => panic!("{event:?}"),
+        }
+    }
+    panic!("it ends")
+}
+
+#[test]
+fn vectors_of_texts_do_not_depend_on_steps_or_company() {
+    let small = start_with(EngineOptions { tokens_per_step: Some(16), ..options() });
+    let large = start_with(EngineOptions { tokens_per_step: Some(512), ..options() });
+    let text = "Remember this list: apple, pear, plum, fig, date, lime, kiwi, melon. ".repeat(3);
+    let company = large.submit(Request { end_tokens: EndTokens::Ignored, ..ask(&large, QUESTIONS[0]) });
+    for pooling in [Pooling::Mean, Pooling::Last] {
+        let (expected, _) = embed(&small, &text, pooling);
+        assert_eq!(expected.len(), small.model().expect("it is loaded").hidden_size);
+        let length: f32 = expected.iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-4, "{length}");
+        assert_eq!(embed(&large, &text, pooling).0, expected, "{pooling:?}");
+        let (again, cached) = embed(&large, &text, pooling);
+        assert_eq!((again, cached > 0), (expected.clone(), pooling == Pooling::Last));
+        assert_ne!(embed(&large, "another text", pooling).0, expected);
+    }
+    drop(company);
+    settled(&large);
 }
 
 #[test]

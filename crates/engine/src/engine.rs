@@ -8,14 +8,16 @@ use rocmforge_kv_cache::BlockPool;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{Backend, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits};
 use rocmforge_sampler::TokenMask;
-use rocmforge_scheduler::{Ended, Outcome, RequestId, Scheduler, SchedulerConfig};
+use rocmforge_scheduler::{Ended, Item, Outcome, RequestId, Scheduler, SchedulerConfig};
 use rocmforge_tokenizer::{TokenId, Tokenizer};
 
 use crate::answer::Answer;
 use crate::intake::{Intake, Prepared};
 use crate::load::Context;
 use crate::pace::Pace;
-use crate::{ChatFormat, Completion, EngineError, Event, FinishReason, Metrics, ModelFile, Request, Timings, Usage};
+use crate::{
+    ChatFormat, Completion, EngineError, Event, FinishReason, Metrics, ModelFile, Pooling, Request, Timings, Usage,
+};
 
 /// A loaded model and the requests that run on it.
 ///
@@ -38,7 +40,7 @@ pub struct Engine {
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) mask: TokenMask,
     file: Arc<ModelFile>,
-    program: Program,
+    pub(crate) program: Program,
     chat: Arc<ChatFormat>,
     context: Context,
 }
@@ -51,6 +53,8 @@ pub(crate) struct Active {
     pub answers: Vec<Answer>,
     /// Which answers have ended.
     pub ended: Vec<bool>,
+    /// The sum of hidden states so far, of a prompt that is to become a vector.
+    pub pooled: Vec<f64>,
     pub prompt_tokens: usize,
     pub max_tokens: usize,
     pub submitted: Instant,
@@ -64,6 +68,7 @@ impl Active {
         Self {
             ended: vec![false; request.sequences as usize],
             answers: vec![answer],
+            pooled: Vec::new(),
             prompt_tokens,
             max_tokens,
             submitted: Instant::now(),
@@ -83,6 +88,15 @@ impl Active {
     pub fn part(&mut self, count: u32) {
         for index in self.answers.len() as u32..count {
             self.answers.push(self.answers[0].parted(index));
+        }
+    }
+
+    /// How many of an item's tokens, the last ones, have hidden states that are wanted.
+    pub fn hidden_rows(&self, item: &Item) -> usize {
+        match self.request.pooling {
+            Some(Pooling::Mean) => item.rows,
+            Some(Pooling::Last) => usize::from(item.start + item.count == self.prompt_tokens),
+            None => 0,
         }
     }
 

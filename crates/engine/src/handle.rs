@@ -13,7 +13,32 @@ use crate::admission::{Admission, QueueLimits};
 use crate::intake::Intake;
 use crate::stream::{Channel, EventStream};
 use crate::worker::{Mailbox, Message, Worker};
-use crate::{Engine, EngineError, Metrics, ModelInfo, Request};
+use crate::{Engine, EngineError, Event, FinishReason, Metrics, ModelInfo, Request, Usage};
+
+/// A vector under way. Dropping it cancels the request.
+#[derive(Debug)]
+pub struct Embedding(EventStream);
+
+impl Embedding {
+    /// The vector of length 1 `[hidden]`, and token counts.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn get(mut self) -> Result<(Vec<f32>, Usage), FinishReason> {
+        let mut vector = Vec::new();
+        while let Some(event) = self.0.next().await {
+            match event {
+                Event::Embedding { embedding, .. } => vector = embedding,
+                Event::Finished { reason: FinishReason::Length, usage, .. } if !vector.is_empty() => {
+                    return Ok((vector, usage));
+                }
+                Event::Finished { reason, .. } => return Err(reason),
+                _ => {}
+            }
+        }
+        Err(FinishReason::Cancelled)
+    }
+}
 
 /// What hears of changes in the cache.
 pub(crate) type OnCacheEvents = Box<dyn Fn(Vec<CacheEvent>) + Send + Sync>;
@@ -253,6 +278,15 @@ impl EngineHandle {
         let stream = EventStream::new(channel.clone(), self.shared.mailbox.clone(), prepared.request.cancel.clone());
         self.shared.mailbox.post(Message::Submit(Box::new(prepared), channel));
         Ok(stream)
+    }
+
+    /// Makes a vector of a prompt.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit).
+    pub fn embed(&self, request: Request) -> Result<Embedding, SubmitError> {
+        let pooling = request.pooling.or_else(|| self.model().map(|model| model.pooling));
+        Ok(Embedding(self.submit(Request { pooling, ..request })?))
     }
 
     /// Checks a request without queueing it.

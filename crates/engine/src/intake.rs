@@ -8,7 +8,7 @@ use rocmforge_tokenizer::{TokenId, Tokenizer};
 
 use crate::admission::Place;
 use crate::answer::Answer;
-use crate::{EngineError, Request};
+use crate::{EngineError, Pooling, Request};
 
 /// What requests are checked against; fixed once a model is loaded.
 #[derive(Debug, Clone)]
@@ -48,7 +48,8 @@ impl Intake {
         }
         // Only what the pool can hold may begin: it could never end otherwise.
         let room = (self.block_size * self.num_blocks + 1).min(context) - tokens;
-        let max_tokens = request.max_tokens.map_or(room, |most| most.min(room));
+        let asked = if request.pooling.is_some() { Some(0) } else { request.max_tokens };
+        let max_tokens = asked.map_or(room, |most| most.min(room));
         let mut sampler = Sampler::new(request.sampling.clone(), self.vocab_size)?;
         sampler.accept_prompt(&request.prompt);
         let answer = Answer::new(&request, sampler, &self.tokenizer);
@@ -79,7 +80,11 @@ impl Prepared {
             max_tokens: self.max_tokens,
             sequences: request.sequences,
             space: request.space,
-            rows: if request.prompt_logprobs.is_some() { Rows::All } else { Rows::Last },
+            rows: match (request.pooling, request.prompt_logprobs) {
+                (Some(Pooling::Mean), _) => Rows::Hidden,
+                (None, Some(_)) => Rows::All,
+                _ => Rows::Last,
+            },
         }
     }
 }

@@ -25,14 +25,14 @@ mod worker;
 pub use device::{DeviceChoice, DeviceOptions, Fallback};
 pub use engine::Engine;
 pub use error::EngineError;
-pub use handle::{EngineHandle, Health, Load, ServiceOptions, Status, SubmitError};
+pub use handle::{Embedding, EngineHandle, Health, Load, ServiceOptions, Status, SubmitError};
 pub use load::{EngineOptions, default_threads};
 pub use metrics::Metrics;
 pub use model_file::ModelFile;
 pub use model_info::ModelInfo;
 pub use prompt::{ChatFormat, ChatPrompt};
 pub use request::{
-    CancelToken, Completion, EndTokens, Event, FinishReason, PromptLogprob, Request, StopMatch, Timings, Usage,
+    CancelToken, Completion, EndTokens, Event, FinishReason, Pooling, PromptLogprob, Request, StopMatch, Timings, Usage,
 };
 pub use rocmforge_kv_cache::{CacheEvent, Space};
 pub use rocmforge_scheduler::{ClientId, RequestId};

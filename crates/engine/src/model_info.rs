@@ -8,7 +8,7 @@ use rocmforge_grammar::GrammarVocab;
 use rocmforge_program::backend::{CacheSpec, DeviceInfo};
 use rocmforge_tokenizer::Tokenizer;
 
-use crate::{ChatFormat, Engine, EngineError, ModelFile};
+use crate::{ChatFormat, Engine, EngineError, ModelFile, Pooling};
 
 /// A loaded model: its names, sizes, tokenizer and chat template.
 pub struct ModelInfo {
@@ -28,6 +28,10 @@ pub struct ModelInfo {
     pub context_length: usize,
     /// Tokens that it knows.
     pub vocab_size: usize,
+    /// Width of its hidden states.
+    pub hidden_size: usize,
+    /// How it makes a vector of a text: what the file says, or the hidden state of the last token.
+    pub pooling: Pooling,
     /// Where it runs.
     pub device: DeviceInfo,
     /// The KV cache on the device.
@@ -57,6 +61,8 @@ impl ModelInfo {
             quantization: main_type(file),
             context_length: engine.context_length(),
             vocab_size: program.vocab_size,
+            hidden_size: program.hidden_size(),
+            pooling: pooling(file, &program.name),
             device: engine.device().clone(),
             cache: engine.cache_spec(),
             max_sequences: engine.limits.max_sequences,
@@ -97,4 +103,13 @@ fn main_type(file: &ModelFile) -> String {
         }
     }
     counts.into_iter().max().map_or_else(String::new, |(_, name)| name.to_uppercase())
+}
+
+fn pooling(file: &ModelFile, architecture: &str) -> Pooling {
+    const MEAN: u32 = 1;
+    let key = format!("{architecture}.pooling_type");
+    match file.gguf().metadata().get_u32(&key) {
+        Ok(Some(MEAN)) => Pooling::Mean,
+        _ => Pooling::Last,
+    }
 }

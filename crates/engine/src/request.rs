@@ -48,6 +48,15 @@ pub enum EndTokens {
     Ignored,
 }
 
+/// How the final hidden states of a prompt's tokens become one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooling {
+    /// The mean of all.
+    Mean,
+    /// That of the last token, which has seen all others.
+    Last,
+}
+
 /// A prompt and how to continue it, once or several times.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -73,6 +82,8 @@ pub struct Request {
     pub sequences: u32,
     /// Tells the log-probabilities of the prompt's tokens, and this many likeliest alternatives of each.
     pub prompt_logprobs: Option<u32>,
+    /// Asks for the prompt as one vector, in [`Event::Embedding`], instead of an answer.
+    pub pooling: Option<Pooling>,
     /// What the answer must be like.
     pub grammar: Option<Grammar>,
     /// Who asks, for fairness.
@@ -100,6 +111,7 @@ impl Request {
             keep_special: false,
             sequences: 1,
             prompt_logprobs: None,
+            pooling: None,
             grammar: None,
             client: ClientId::default(),
             priority: 0,
@@ -205,6 +217,13 @@ pub enum Event {
         /// One a token, in order. There is none for the first token of a prompt, which nothing comes before.
         logprobs: Vec<Option<PromptLogprob>>,
     },
+    /// The vector of a prompt.
+    Embedding {
+        /// Whose.
+        request: RequestId,
+        /// Of length 1, `[hidden]`.
+        embedding: Vec<f32>,
+    },
     /// One more token.
     Token {
         /// Whose.
@@ -243,9 +262,10 @@ impl Event {
     /// The request it is about.
     pub fn request(&self) -> RequestId {
         match self {
-            Event::PromptLogprobs { request, .. } | Event::Token { request, .. } | Event::Finished { request, .. } => {
-                *request
-            }
+            Event::PromptLogprobs { request, .. }
+            | Event::Embedding { request, .. }
+            | Event::Token { request, .. }
+            | Event::Finished { request, .. } => *request,
         }
     }
 
@@ -256,7 +276,7 @@ impl Event {
     /// The text it adds to the answer.
     pub fn text(&self) -> &str {
         match self {
-            Event::PromptLogprobs { .. } => "",
+            Event::PromptLogprobs { .. } | Event::Embedding { .. } => "",
             Event::Token { text, .. } | Event::Finished { text, .. } => text,
         }
     }

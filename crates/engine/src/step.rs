@@ -121,6 +121,7 @@ impl Engine {
         let Self { scheduler, active, input, backend, .. } = self;
         input.tokens.clear();
         input.wanted.clear();
+        input.hidden.clear();
         input.sampling.clear();
         let plan = scheduler.step_plan();
         input.sequences.resize_with(plan.items.len(), || StepSequence {
@@ -131,7 +132,10 @@ impl Engine {
         for (item, sequence) in plan.items.iter().zip(&mut input.sequences) {
             input.tokens.extend_from_slice(scheduler.tokens_of(item));
             let end = input.tokens.len() as u32;
-            input.wanted.extend(end - item.rows as u32..end);
+            let active = active.get(&item.sequence.request);
+            let hidden = active.map_or(0, |active| active.hidden_rows(item));
+            input.wanted.extend(end - hidden.max(item.rows) as u32..end);
+            input.hidden.resize(input.wanted.len(), hidden > 0);
             sequence.num_tokens = item.count;
             sequence.context_len = item.start + item.count;
             sequence.block_table.clear();
@@ -141,7 +145,7 @@ impl Engine {
             if item.samples == 1
                 && let Some(how) = input.sampling.last_mut()
             {
-                let answer = active.get(&item.sequence.request).map(|a| &a.answers[item.sequence.index as usize]);
+                let answer = active.map(|active| &active.answers[item.sequence.index as usize]);
                 *how = answer.and_then(|answer| answer.row_sampling()).filter(|how| backend.can_sample(how));
             }
         }
@@ -149,14 +153,18 @@ impl Engine {
 
     /// Chooses tokens from the rows of a step.
     fn take_output(&mut self, output: &StepOutput, on_event: &mut dyn FnMut(Event)) {
-        let Self { scheduler, active, outcomes, mask, metrics, intake, .. } = self;
+        let Self { scheduler, active, outcomes, mask, metrics, intake, program, .. } = self;
         outcomes.clear();
-        let mut rows = Rows { output, logits: output.logits.chunks_exact(intake.vocab_size), next: 0 };
+        let mut rows = Rows::of(output, intake.vocab_size, program.hidden_size());
         for item in &scheduler.step_plan().items {
             let samples = item.samples;
             // The answers' tokens come from the last row, all of them.
             let of_prompt = item.rows - usize::from(samples > 0);
             let Some(active) = active.get_mut(&item.sequence.request) else { continue };
+            if active.request.pooling.is_some() {
+                rows.pool(item, active, on_event);
+                continue;
+            }
             tell_prompt_logprobs(scheduler, item, active, &mut rows, of_prompt, on_event);
             if samples == 0 {
                 continue;
@@ -238,18 +246,53 @@ fn prompt_logprob(logits: &[f32], token: TokenId, top: usize) -> Option<PromptLo
 struct Rows<'a> {
     output: &'a StepOutput,
     logits: std::slice::ChunksExact<'a, f32>,
+    hidden: std::slice::ChunksExact<'a, f32>,
     next: usize,
 }
 
 impl<'a> Rows<'a> {
+    fn of(output: &'a StepOutput, vocab_size: usize, hidden_size: usize) -> Self {
+        let (logits, hidden) = (output.logits.chunks_exact(vocab_size), output.hidden.chunks_exact(hidden_size));
+        Self { output, logits, hidden, next: 0 }
+    }
+
+    /// Adds the hidden states of a prompt up; with the last, tells its vector.
+    fn pool(&mut self, item: &Item, active: &mut Active, on_event: &mut dyn FnMut(Event)) {
+        for _ in 0..active.hidden_rows(item) {
+            let state = self.hidden.next().unwrap_or_default();
+            active.pooled.resize(state.len(), 0.0);
+            active.pooled.iter_mut().zip(state).for_each(|(sum, &x)| *sum += f64::from(x));
+            if let Err(bad) = self.check() {
+                active.answers[0].error = Some(bad.to_string());
+            }
+        }
+        if item.start + item.count == active.prompt_tokens && active.answers[0].error.is_none() {
+            let embedding = unit_vector(&active.pooled);
+            active.pooled.clear();
+            on_event(Event::Embedding { request: item.sequence.request, embedding });
+        }
+    }
+
     /// The next row.
     fn next(&mut self) -> Result<Row<'a>, BadRow> {
         let row = match self.output.sampled.get(self.next) {
             Some(Some(token)) => Row::Sampled(*token),
             _ => Row::Logits(self.logits.next().unwrap_or_default()),
         };
+        self.check().map(|()| row)
+    }
+
+    /// Goes past a row, and says whether its numbers are none.
+    fn check(&mut self) -> Result<(), BadRow> {
         let bad = self.output.bad_rows.iter().find(|bad| bad.row == self.next);
         self.next += 1;
-        bad.map_or(Ok(row), |bad| Err(*bad))
+        bad.map_or(Ok(()), |bad| Err(*bad))
     }
+}
+
+/// The vector of length 1 in that direction. A zero vector has none and stays.
+fn unit_vector(sum: &[f64]) -> Vec<f32> {
+    let length = sum.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let scale = if length > 0.0 { 1.0 / length } else { 0.0 };
+    sum.iter().map(|x| (x * scale) as f32).collect()
 }

@@ -117,7 +117,12 @@ impl Entry {
 
     /// Whether rows of the prompt are wanted that were not delivered.
     pub fn wants_prompt_rows(&self) -> bool {
-        self.rows == Rows::All && self.rows_done < self.prompt_len
+        self.rows != Rows::Last && self.rows_done < self.prompt_len
+    }
+
+    /// Whether the limit of rows applies to its prompt.
+    pub fn is_limited_by_rows(&self) -> bool {
+        self.rows == Rows::All && self.wants_prompt_rows()
     }
 
     /// Tokens to look up in the cache: not those whose rows are wanted still.

@@ -72,7 +72,9 @@ impl Scheduler {
         }
         let item = item(entry, at, count);
         left.tokens -= count;
-        left.rows -= item.rows.saturating_sub(1);
+        if entry.is_limited_by_rows() {
+            left.rows -= item.rows.saturating_sub(1);
+        }
         self.plan.items.push(item);
         count
     }
@@ -97,7 +99,7 @@ impl Scheduler {
 /// Up to `most` tokens of what remains, as far as there are rows for them.
 fn count(entry: &Entry, most: usize, left: &Left) -> usize {
     let most = entry.remaining().min(most);
-    if !entry.wants_prompt_rows() {
+    if !entry.is_limited_by_rows() {
         return most;
     }
     most.min(entry.rows_done.saturating_sub(entry.cache.len()) + 1 + left.rows)

@@ -21,6 +21,10 @@ pub enum Rows {
     /// Of every token of the prompt too (for log-probabilities of the prompt). Such a request shares no cached
     /// prefix, since nobody computes rows of shared tokens.
     All,
+    /// As [`All`](Self::All), but of hidden states instead of logits, which [`max_rows_per_step`] does not bound.
+    ///
+    /// [`max_rows_per_step`]: crate::SchedulerConfig::max_rows_per_step
+    Hidden,
 }
 
 /// A prompt, and how far to continue it.
