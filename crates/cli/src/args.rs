@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use rocmforge_launch::CommonArgs;
+use rocmforge_server::ServeArgs;
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -11,6 +12,7 @@ Examples:
   rocmforge -m qwen2.5-7b-q4_k_m.gguf                chat with a model of your own
   echo \"What is GGUF?\" | rocmforge                   a prompt from a pipe
   rocmforge generate --prompt \"Hello\" --json         one answer, for scripts
+  rocmforge serve -m model.gguf --port 8080          an API for many clients, and a chat page
   rocmforge inspect model.gguf --tensors             what is in a file
   rocmforge bench -m model.gguf                      tokens a second
   rocmforge doctor                                   why a GPU is not used
@@ -35,6 +37,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Chat in the terminal, with history and editing
     Chat(ChatArgs),
+    /// Serve many clients over HTTP: OpenAI, Anthropic and Ollama APIs, and a chat page
+    Serve(Box<ServeArgs>),
     /// Show what is in a GGUF file: metadata, tensors, memory, the model as a Program
     Inspect(InspectArgs),
     /// Turn text into token ids

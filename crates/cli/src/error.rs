@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use rocmforge_engine::EngineError;
+use rocmforge_server::ServeError;
 
 /// Exit code of a run that failed.
 const FAILED: i32 = 1;
@@ -14,6 +15,8 @@ const BAD_INPUT: i32 = 2;
 pub enum CliError {
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     #[error("cannot read {path}: {source}", path = .path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {path}: {source}", path = .path.display())]
@@ -35,8 +38,9 @@ impl CliError {
     fn exit_code(&self) -> i32 {
         match self {
             Self::Engine(error) if error.is_bad_input() => BAD_INPUT,
+            Self::Serve(error) if error.is_bad_input() => BAD_INPUT,
             Self::Read { .. } | Self::BadInput(_) => BAD_INPUT,
-            Self::Engine(_) | Self::Write { .. } | Self::Stdout(_) | Self::Failed(_) => FAILED,
+            Self::Engine(_) | Self::Serve(_) | Self::Write { .. } | Self::Stdout(_) | Self::Failed(_) => FAILED,
         }
     }
 

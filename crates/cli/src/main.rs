@@ -13,12 +13,14 @@ use args::{Cli, Command};
 
 fn main() {
     signals::install();
-    let cli = Cli::parse();
-    rocmforge_launch::start_logging(&cli.common, tracing::Level::WARN);
+    let cli = Cli::parse_from(rocmforge_server::familiar(std::env::args_os()));
+    let is_server = matches!(cli.command, Some(Command::Serve(_)));
+    rocmforge_launch::start_logging(&cli.common, if is_server { tracing::Level::INFO } else { tracing::Level::WARN });
     let result = match &cli.command {
         None => commands::chat::or_prompt(&cli),
         Some(Command::Generate(args)) => commands::generate::run(&cli, args),
         Some(Command::Chat(args)) => commands::chat::run(&cli, args),
+        Some(Command::Serve(args)) => commands::serve::run(&cli, args),
         Some(Command::Inspect(args)) => commands::inspect::run(args),
         Some(Command::Tokenize(args)) => commands::tokenize::run(&cli, args),
         Some(Command::Logits(args)) => commands::logits::run(&cli, args),

@@ -18,5 +18,6 @@ pub mod stream;
 pub mod telemetry;
 pub mod transport;
 
+pub use app::ServeError;
 pub use args::{ServeArgs, familiar};
 pub use serve::serve;

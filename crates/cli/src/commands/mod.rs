@@ -10,6 +10,7 @@ pub mod logits;
 pub mod perplexity;
 pub mod quantize;
 pub mod render;
+pub mod serve;
 pub mod tokenize;
 
 use std::fs;
