@@ -23,6 +23,8 @@ pub struct Answers {
     usage: Usage,
     wanted: u32,
     sequences: u32,
+    /// Control tokens are part of the text.
+    keep_special: bool,
     /// The model's own tokens that end an answer, which are no part of it.
     ends: Vec<TokenId>,
 }
@@ -72,6 +74,7 @@ impl Answers {
             usage: Usage { prompt_tokens, ..Usage::default() },
             wanted: wishes.params.n,
             sequences,
+            keep_special: wishes.params.keep_special,
             ends: wishes.ends,
         }
     }
@@ -146,6 +149,8 @@ impl Answers {
     fn take(&mut self, part: usize, event: Event) -> Result<(), ApiError> {
         let prompt = &mut self.prompts[part];
         match event {
+            // No job asks for vectors.
+            Event::Embedding { .. } => {}
             Event::PromptLogprobs { logprobs, .. } => {
                 let choice = part as u32 * self.sequences;
                 self.ready.push_back(Piece { choice, kind: PieceKind::Prompt(logprobs), tokens: Vec::new() });
@@ -157,7 +162,10 @@ impl Answers {
                     let (logprob, top) = logprobs.map_or((None, Vec::new()), |(logprob, top)| (Some(logprob), top));
                     choice.tokens.push(TokenInfo { token, logprob, top });
                 }
-                choice.text(text, &mut self.ready);
+                let is_hidden = !self.keep_special
+                    && self.model.tokenizer.is_special(token)
+                    && !prompt.encoded.marks.contains(&token);
+                choice.text(if is_hidden { String::new() } else { text }, &mut self.ready);
                 self.usage.reasoning_tokens += usize::from(choice.is_reasoning);
             }
             Event::Finished { index, text, reason, stop, usage, timings, .. } => {

@@ -91,9 +91,19 @@ impl Answers {
                 answer.push(piece);
             }
         }
+        share_prompt_logprobs(&mut answers, each);
         let answers = best(answers, each, self.wanted() as usize);
         let usage = *self.usage();
         Ok(Collected { answers, prompts: self.into_prompts(), usage })
+    }
+}
+
+/// What came with the first answer to a prompt belongs to all of them.
+fn share_prompt_logprobs(answers: &mut [Answer], each: usize) {
+    for group in answers.chunks_mut(each) {
+        if let Some((first, others)) = group.split_first_mut() {
+            others.iter_mut().for_each(|other| other.prompt_logprobs.clone_from(&first.prompt_logprobs));
+        }
     }
 }
 
@@ -104,13 +114,9 @@ fn best(answers: Vec<Answer>, each: usize, keep: usize) -> Vec<Answer> {
     }
     let mut kept = Vec::new();
     for group in answers.chunks(each) {
-        let prompt_logprobs = group.first().map(|first| first.prompt_logprobs.clone()).unwrap_or_default();
         let mut group = group.to_vec();
         group.sort_by(|a, b| b.score().total_cmp(&a.score()));
         group.truncate(keep);
-        if let Some(first) = group.first_mut() {
-            first.prompt_logprobs = prompt_logprobs;
-        }
         kept.append(&mut group);
     }
     for (choice, answer) in (0..).zip(&mut kept) {

@@ -231,8 +231,7 @@ fn request(
     request.max_tokens = max_tokens;
     request.grammar = grammar;
     // Marks that are control tokens must reach what takes the answer apart by them.
-    let is_control = |mark: &str| model.tokenizer.token_to_id(mark).is_some_and(|id| model.tokenizer.is_special(id));
-    request.keep_special |= encoded.format.marks().any(is_control);
+    request.keep_special |= !encoded.marks.is_empty();
     Ok((encoded, request))
 }
 

@@ -106,6 +106,14 @@ impl Chat {
         }
     }
 
+    /// Tells the template how long to think; with `none`, not at all.
+    pub fn set_effort(&mut self, effort: &str) {
+        self.variables.entry("reasoning_effort").or_insert_with(|| effort.into());
+        if effort == "none" {
+            self.variables.entry("enable_thinking").or_insert(false.into());
+        }
+    }
+
     /// Checks the conversation as a whole.
     pub(super) fn check(&self) -> Result<(), ApiError> {
         if self.messages.is_empty() {

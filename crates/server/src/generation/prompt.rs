@@ -19,6 +19,8 @@ pub struct Encoded {
     pub tokens: Vec<TokenId>,
     /// What the answer is taken apart by.
     pub(super) format: OutputFormat,
+    /// Control tokens that mark up the answer: they are looked at, and are no part of it.
+    pub(super) marks: Vec<TokenId>,
     /// The answer starts inside of the reasoning, which this mark ends.
     pub(super) reasoning_end: Option<&'static str>,
 }
@@ -62,7 +64,7 @@ impl Encoded {
     }
 
     fn plain(text: String, tokens: Vec<TokenId>) -> Self {
-        Self { text, tokens, format: OutputFormat::PLAIN, reasoning_end: None }
+        Self { text, tokens, format: OutputFormat::PLAIN, marks: Vec::new(), reasoning_end: None }
     }
 }
 
@@ -90,7 +92,8 @@ impl Chat {
         let prompt = model.chat.prompt(&model.tokenizer, template, &input, self.continue_final)?;
         let opened = |marks: &(&str, &str)| prompt.text.trim_end().ends_with(marks.0);
         let reasoning_end = format.reasoning.filter(opened).map(|(_, close)| close);
-        Ok(Encoded { text: prompt.text, tokens: prompt.tokens, format, reasoning_end })
+        let marks = marks(&format, &model.tokenizer);
+        Ok(Encoded { text: prompt.text, tokens: prompt.tokens, format, marks, reasoning_end })
     }
 
     /// How the answer is marked up. Without tools nothing is a call.
@@ -123,6 +126,12 @@ impl Chat {
         let spec = Spec::Tools(Tools { format, tools, choice, parallel: self.parallel_tools });
         Some(Constraint { spec, is_required })
     }
+}
+
+/// The marks of a format that are control tokens.
+fn marks(format: &OutputFormat, tokenizer: &Tokenizer) -> Vec<TokenId> {
+    let tokens = format.marks().filter_map(|mark| tokenizer.token_to_id(mark));
+    tokens.filter(|token| tokenizer.is_special(*token)).collect()
 }
 
 /// The constraint on the answer to a prompt. A form that was asked for comes before tools that may be called.

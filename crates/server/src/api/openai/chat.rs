@@ -101,10 +101,7 @@ fn read_template(fields: &mut Fields, chat: &mut Chat) -> Result<(), ApiError> {
         &efforts,
         "How long to think; `none`: not at all, if the template can say so.",
     )? {
-        chat.variables.entry("reasoning_effort").or_insert_with(|| effort.into());
-        if effort == "none" {
-            chat.variables.entry("enable_thinking").or_insert(false.into());
-        }
+        chat.set_effort(effort);
     }
     Ok(())
 }

@@ -23,7 +23,9 @@ use crate::stream;
 pub struct CompletionRequest {
     common: Common,
     prompts: Vec<Prompt>,
-    pub(super) echo: bool,
+    echo: bool,
+    /// Whether they were asked for as such; an echo needs them too.
+    has_prompt_logprobs: bool,
 }
 
 /// Prompts of one request; each is a request to the engine.
@@ -50,6 +52,7 @@ impl Read for CompletionRequest {
         let echo = fields.flag("echo", "Whether the prompt comes before the answer.")?.unwrap_or(false);
         fields.unsupported("suffix", Value::from(""))?;
         fields.unsupported("prompt_embeds", Value::Null)?;
+        let has_prompt_logprobs = params.prompt_logprobs.is_some();
         if echo && params.sampling.logprobs.is_some() {
             params.prompt_logprobs = params.prompt_logprobs.max(params.sampling.logprobs);
         }
@@ -60,7 +63,7 @@ impl Read for CompletionRequest {
             let message = "log-probabilities of the prompt cannot be streamed: leave `stream` or `echo` out";
             return Err(ApiError::unsupported("echo", message));
         }
-        Ok(Self { common, prompts, echo })
+        Ok(Self { common, prompts, echo, has_prompt_logprobs })
     }
 }
 
@@ -105,11 +108,11 @@ pub async fn complete(
     Extension(caller): Extension<Caller>,
     Body(request): Body<CompletionRequest>,
 ) -> Result<Response, ApiError> {
-    let CompletionRequest { common, prompts, echo } = request;
+    let CompletionRequest { common, prompts, echo, has_prompt_logprobs } = request;
     let model = state.generator.model()?;
     let head = Head { id: new_id("cmpl"), created: now(), model: state.generator.resolve(common.model.as_deref())? };
     let has_logprobs = common.params.sampling.logprobs.is_some();
-    let shape = Shape { head, echo, has_logprobs, report: common.report };
+    let shape = Shape { head, echo, has_logprobs, has_prompt_logprobs, report: common.report };
     let mut job = Job::new(Prompt::text(""));
     (job.prompts, job.params, job.structured) = (prompts, common.params, common.structured);
     let answers = ask(&state, &caller, job).await?;
@@ -127,6 +130,7 @@ pub(super) struct Shape {
     pub head: Head,
     pub echo: bool,
     pub has_logprobs: bool,
+    has_prompt_logprobs: bool,
     pub report: Report,
 }
 
@@ -158,7 +162,7 @@ impl Shape {
             "finish_reason": common::finish_reason(answer.finish),
             "stop_reason": common::stop_reason(answer.stop.as_ref()),
         });
-        if !answer.prompt_logprobs.is_empty() {
+        if self.has_prompt_logprobs && !answer.prompt_logprobs.is_empty() {
             choice["prompt_logprobs"] = writer.prompt(&answer.prompt_logprobs);
         }
         if self.report.token_ids {

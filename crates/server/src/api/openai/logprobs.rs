@@ -35,14 +35,19 @@ impl Writer<'_> {
         json!({"token": self.name(token), "logprob": finite(logprob), "bytes": self.tokenizer.token_bytes(token)})
     }
 
-    /// `choices[].logprobs` of a chat completion.
-    pub fn chat(&self, tokens: &[TokenInfo]) -> Value {
-        let content = tokens.iter().filter_map(|info| {
+    /// Tokens with their alternatives.
+    pub fn entries(&self, tokens: &[TokenInfo]) -> Vec<Value> {
+        let entry = |info: &TokenInfo| {
             let mut entry = self.entry(info.token, info.logprob?);
             entry["top_logprobs"] = info.top.iter().map(|top| self.entry(top.token, top.logprob)).collect();
             Some(entry)
-        });
-        json!({"content": content.collect::<Vec<_>>(), "refusal": null})
+        };
+        tokens.iter().filter_map(entry).collect()
+    }
+
+    /// `choices[].logprobs` of a chat completion.
+    pub fn chat(&self, tokens: &[TokenInfo]) -> Value {
+        json!({"content": self.entries(tokens), "refusal": null})
     }
 
     fn top(&self, top: &[TokenLogprob]) -> Value {

@@ -29,11 +29,12 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/completions/render", post(completions::render))
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/chat/completions/render", post(chat::render))
+        .merge(responses::routes())
 }
 
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
-    vec![
+    let mut all = vec![
         openapi::get("/v1/models", "The models that are served."),
         openapi::get("/v1/models/{id}", "One model."),
         openapi::post::<completions::CompletionRequest>("/v1/completions", "Continues a text."),
@@ -43,5 +44,7 @@ pub fn operations() -> Vec<Operation> {
         ),
         openapi::post::<chat::ChatRequest>("/v1/chat/completions", "Answers a conversation."),
         openapi::post::<chat::ChatRequest>("/v1/chat/completions/render", "The prompt of a conversation in tokens."),
-    ]
+    ];
+    all.extend(responses::operations());
+    all
 }
