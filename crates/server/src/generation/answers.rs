@@ -181,6 +181,8 @@ impl Answers {
                 }
                 self.usage.timings = timings;
             }
+            // A job asks for text.
+            Event::Embedding { .. } => {}
         }
         Ok(())
     }
