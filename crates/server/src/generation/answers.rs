@@ -242,7 +242,7 @@ impl Choice {
 }
 
 /// What a client is told of an answer that could not go on.
-fn failure(reason: &FinishReason) -> ApiError {
+pub(super) fn failure(reason: &FinishReason) -> ApiError {
     match reason {
         FinishReason::Error(why) if why.starts_with("no token is left") => ApiError::invalid(why.as_str()),
         FinishReason::Error(why) => ApiError::internal(why),

@@ -5,13 +5,14 @@ use std::sync::{Arc, OnceLock};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use rocmforge_engine::{EndTokens, EngineHandle, ModelInfo, Request, Space, SubmitError};
 use rocmforge_grammar::{Grammar, GrammarCache, GrammarError, Limits, Spec};
 use rocmforge_sampler::TokenId;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
 
-use super::answers::Wishes;
+use super::answers::{Wishes, failure};
 use super::prompt::{Constraint, constraint};
 use super::{Answers, Encoded, Job, Params, Prompt};
 use crate::error::ApiError;
@@ -55,8 +56,11 @@ struct Inner {
     options: GeneratorOptions,
     grammars: OnceLock<GrammarCache>,
     /// Prompts that are made ready at once; more would only take turns on the cores.
-    preparing: Semaphore,
+    preparing: Arc<Semaphore>,
 }
+
+/// Vectors of one job that are computed at once.
+const VECTORS_AT_ONCE: usize = 16;
 
 /// One prompt that is ready.
 type Prepared = (Encoded, Option<Grammar>);
@@ -65,7 +69,7 @@ impl Generator {
     /// A generator on this engine.
     pub fn new(engine: EngineHandle, options: GeneratorOptions) -> Self {
         let threads = available_parallelism().map_or(1, NonZero::get);
-        let preparing = Semaphore::new(threads);
+        let preparing = Arc::new(Semaphore::new(threads));
         Self { inner: Arc::new(Inner { engine, options, grammars: OnceLock::new(), preparing }) }
     }
 
@@ -123,30 +127,14 @@ impl Generator {
     /// Starts a job.
     ///
     /// # Errors
-    /// 400 for a request that cannot be fulfilled, 429 or 503 where it cannot be now.
+    /// 400 for a request that cannot be fulfilled, 503 where it cannot be now.
     pub async fn start(&self, job: Job) -> Result<Answers, ApiError> {
         let model = self.model()?;
-        job.prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
         job.params.check(&model, self.inner.options.max_sequences, job.prompts.len())?;
-        let Job { prompts, params, structured, client, salt, cancel } = job;
-        let is_structured = structured.is_some();
-        let asked = (model.clone(), params.clone());
-        let requests = self
-            .off_thread(move |inner| {
-                let (model, params) = asked;
-                let prepare = |prompt: &Prompt| {
-                    let (encoded, grammar) = inner.prepare(&model, prompt, structured.as_ref())?;
-                    request(&model, &params, encoded, grammar).map_err(|error| error.of_prompt(prompt))
-                };
-                prompts.iter().map(prepare).collect::<Result<Vec<_>, ApiError>>()
-            })
-            .await?;
-        let salt = salted(salt, params.cache_salt.as_deref());
-        let mut streams = Vec::with_capacity(requests.len());
-        for (encoded, mut request) in requests {
-            request.client = client;
-            request.space = Space { salt, ..Space::default() };
-            request.cancel = cancel.clone();
+        let params = job.params.clone();
+        let is_structured = job.structured.is_some();
+        let mut streams = Vec::with_capacity(job.prompts.len());
+        for (encoded, request) in self.requests(&model, job).await? {
             streams.push((encoded, self.inner.engine.submit(request)?));
         }
         let ends = match params.end_tokens {
@@ -155,6 +143,46 @@ impl Generator {
         };
         let wishes = Wishes { params: &params, is_structured, ends };
         Ok(Answers::new(model, streams, wishes))
+    }
+
+    /// The vectors of a job's prompts, and how many tokens these have.
+    ///
+    /// # Errors
+    /// As [`Generator::start`].
+    pub async fn embed(&self, job: Job) -> Result<(Vec<Vec<f32>>, usize), ApiError> {
+        let model = self.model()?;
+        job.params.check(&model, u32::MAX, job.prompts.len())?;
+        let requests = self.requests(&model, job).await?;
+        let vector = async |(encoded, request): (Encoded, Request)| {
+            let vector = self.inner.engine.embed(request)?.get().await;
+            let (vector, _) = vector.map_err(|reason| failure(&reason))?;
+            Ok::<_, ApiError>((vector, encoded.tokens.len()))
+        };
+        let vectors: Vec<(Vec<f32>, usize)> =
+            stream::iter(requests).map(vector).buffered(VECTORS_AT_ONCE).try_collect().await?;
+        let tokens = vectors.iter().map(|(_, tokens)| tokens).sum();
+        Ok((vectors.into_iter().map(|(vector, _)| vector).collect(), tokens))
+    }
+
+    /// The engine's requests for a job's prompts.
+    async fn requests(&self, model: &Arc<ModelInfo>, job: Job) -> Result<Vec<(Encoded, Request)>, ApiError> {
+        job.prompts.iter().try_for_each(|prompt| self.check_prompt(prompt))?;
+        let model = model.clone();
+        self.off_thread(move |inner| {
+            let Job { prompts, params, structured, client, salt, cancel } = job;
+            let salt = salted(salt, params.cache_salt.as_deref());
+            let prepare = |prompt: &Prompt| {
+                let (encoded, grammar) = inner.prepare(&model, prompt, structured.as_ref())?;
+                let prepared = request(&model, &params, encoded, grammar).map_err(|error| error.of_prompt(prompt));
+                let (encoded, mut request) = prepared?;
+                request.client = client;
+                request.space = Space { salt, ..Space::default() };
+                request.cancel = cancel.clone();
+                Ok((encoded, request))
+            };
+            prompts.iter().map(prepare).collect()
+        })
+        .await
     }
 
     fn check_prompt(&self, prompt: &Prompt) -> Result<(), ApiError> {
@@ -177,11 +205,14 @@ impl Generator {
         work: impl FnOnce(&Inner) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let inner = self.inner.clone();
-        let permit = self.inner.preparing.acquire().await.map_err(ApiError::internal)?;
-        let work = tokio::task::spawn_blocking(move || work(&inner));
-        let done = work.await.map_err(ApiError::internal)?;
-        drop(permit);
-        done
+        let permit = self.inner.preparing.clone().acquire_owned().await.map_err(ApiError::internal)?;
+        let work = tokio::task::spawn_blocking(move || {
+            let done = work(&inner);
+            // Held until here also where nobody waits for it any more.
+            drop(permit);
+            done
+        });
+        work.await.map_err(ApiError::internal)?
     }
 }
 

@@ -82,13 +82,12 @@ impl Params {
     /// # Errors
     /// 400 that names the field.
     pub fn read(fields: &mut Fields) -> Result<Self, ApiError> {
-        let mut params = Self::default();
+        let mut params = Self::read_placement(fields)?;
         params.read_sampling(fields)?;
         params.read_tokens(fields)?;
         params.read_ends(fields)?;
         params.prompt_logprobs =
             fields.integer("prompt_logprobs", 0..=MOST_LOGPROBS, "Alternatives to report for each prompt token.")?;
-        params.read_placement(fields)?;
         Ok(params)
     }
 
@@ -152,14 +151,16 @@ impl Params {
         Ok(())
     }
 
-    fn read_placement(&mut self, fields: &mut Fields) -> Result<(), ApiError> {
-        let truncate =
-            fields.integer("truncate_prompt_tokens", 1..=MOST_TOKENS, "Keep that many tokens of the prompt's end.")?;
-        self.truncate_prompt = truncate;
+    /// Takes the fields that prompts have whether they are answered or not.
+    ///
+    /// # Errors
+    /// 400 that names the field.
+    pub fn read_placement(fields: &mut Fields) -> Result<Self, ApiError> {
+        let doc = "Keep that many tokens of the prompt's end.";
+        let truncate_prompt = fields.integer("truncate_prompt_tokens", 1..=MOST_TOKENS, doc)?;
         let priority = fields.integer("priority", i32::MIN..=i32::MAX, "Smaller comes first.")?;
-        self.priority = priority.unwrap_or(0);
-        self.cache_salt = fields.text("cache_salt", "Only requests of the same salt share cached prefixes.")?;
-        Ok(())
+        let cache_salt = fields.text("cache_salt", "Only requests of the same salt share cached prefixes.")?;
+        Ok(Self { truncate_prompt, priority: priority.unwrap_or(0), cache_salt, ..Self::default() })
     }
 
     /// Sequences that a prompt takes.

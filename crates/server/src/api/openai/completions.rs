@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::common::{self, Common, Head, Report, new_id, now};
 use super::completions_stream::CompletionStream;
 use super::logprobs::{TextLogprobs, Writer};
+use super::prompts;
 use crate::api::ask::ask;
 use crate::app::AppState;
-use crate::body::fields::token_ids;
 use crate::body::{Body, Fields, Read};
 use crate::error::ApiError;
 use crate::generation::{Answer, Collected, Encoded, Job, Prompt};
@@ -39,7 +39,7 @@ impl Read for CompletionRequest {
     fn read(fields: &mut Fields) -> Result<Self, ApiError> {
         let add_special =
             fields.flag("add_special_tokens", "Whether the prompt gets the model's usual first token.")?;
-        let prompts = prompts(fields, add_special.unwrap_or(true))?;
+        let prompts = prompts::read(fields, "prompt", MOST_PROMPTS, add_special.unwrap_or(true))?;
         let mut common = Common::read(fields)?;
         let params = &mut common.params;
         let max = fields.integer("max_tokens", 1..=i32::MAX as usize, "Most tokens of the answer; 16 if absent.")?;
@@ -64,38 +64,6 @@ impl Read for CompletionRequest {
             return Err(ApiError::unsupported("echo", message));
         }
         Ok(Self { common, prompts, echo, has_prompt_logprobs })
-    }
-}
-
-/// One text, several, the ids of one, or those of several.
-fn prompts(fields: &mut Fields, add_special: bool) -> Result<Vec<Prompt>, ApiError> {
-    let ids = json!({"type": "array", "items": {"type": "integer", "minimum": 0}});
-    let texts = json!({"type": "array", "items": {"type": "string"}, "maxItems": MOST_PROMPTS});
-    let many = json!({"type": "array", "items": ids, "maxItems": MOST_PROMPTS});
-    let schema = json!({"anyOf": [{"type": "string"}, texts, ids, many]});
-    let value = fields.any("prompt", schema, "A text, texts, token ids, or lists of them.");
-    let value = fields.require("prompt", value)?;
-    let text = |text: String| Prompt::Text { text, add_special };
-    match value {
-        Value::String(one) => Ok(vec![text(one)]),
-        Value::Array(list) if list.is_empty() => Err(fields.wrong("prompt", "a text or tokens", &Value::Array(list))),
-        Value::Array(list) if list[0].is_number() => Ok(vec![Prompt::Tokens(token_ids("prompt", &list)?)]),
-        Value::Array(list) if list.len() > MOST_PROMPTS => {
-            let message = format!("`prompt` may have {MOST_PROMPTS} prompts, found {}", list.len());
-            Err(ApiError::field("prompt", message))
-        }
-        Value::Array(list) => list
-            .into_iter()
-            .enumerate()
-            .map(|(i, prompt)| match prompt {
-                Value::String(one) => Ok(text(one)),
-                Value::Array(ids) => Ok(Prompt::Tokens(token_ids(&format!("prompt[{i}]"), &ids)?)),
-                other => Err(fields.wrong(&format!("prompt[{i}]"), "a text or token ids", &other)),
-            })
-            .collect(),
-        // What a description of this request has.
-        Value::Null => Ok(Vec::new()),
-        other => Err(fields.wrong("prompt", "a text, token ids, or a list of them", &other)),
     }
 }
 

@@ -5,10 +5,12 @@ mod chat_stream;
 mod common;
 mod completions;
 mod completions_stream;
+mod embeddings;
 mod format;
 mod logprobs;
 mod messages;
 mod models;
+mod prompts;
 mod responses;
 
 use axum::Router;
@@ -29,6 +31,7 @@ pub fn routes() -> Router<AppState> {
         .route("/v1/completions/render", post(completions::render))
         .route("/v1/chat/completions", post(chat::complete))
         .route("/v1/chat/completions/render", post(chat::render))
+        .route("/v1/embeddings", post(embeddings::embed))
         .merge(responses::routes())
 }
 
@@ -44,6 +47,7 @@ pub fn operations() -> Vec<Operation> {
         ),
         openapi::post::<chat::ChatRequest>("/v1/chat/completions", "Answers a conversation."),
         openapi::post::<chat::ChatRequest>("/v1/chat/completions/render", "The prompt of a conversation in tokens."),
+        openapi::post::<embeddings::EmbeddingRequest>("/v1/embeddings", "Vectors of texts."),
     ];
     all.extend(responses::operations());
     all
