@@ -8,7 +8,7 @@ use rocmforge_engine::ModelFile;
 use rocmforge_model::BuildOptions;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, KvType, ModelId, RowSampling, StepInput, StepLimits,
     StepOutput, StepSequence,
 };
 
@@ -52,6 +52,9 @@ pub struct Loaded<B> {
 /// Tokens a cache block.
 pub const BLOCK: usize = 16;
 
+/// Blocks that memory of the host keeps.
+pub const HOST_SLOTS: usize = 4;
+
 impl<B: Backend> Loaded<B> {
     /// Loads a file with room for `sequences` sequences of `context` tokens.
     pub fn new(backend: B, path: &Path, kv_type: KvType, sequences: usize, context: usize) -> Self {
@@ -89,7 +92,8 @@ impl<B: Backend> Loaded<B> {
         let program = rocmforge_model::build(file.gguf(), &BuildOptions::default()).expect("the model builds");
         let model = backend.load(&program, file, limits)?;
         let (sequences, blocks_per_sequence) = (limits.max_sequences, context.div_ceil(BLOCK));
-        let spec = CacheSpec { block_size: BLOCK, num_blocks: sequences * blocks_per_sequence, kv_type };
+        let num_blocks = sequences * blocks_per_sequence;
+        let spec = CacheSpec { block_size: BLOCK, num_blocks, kv_type, host_slots: HOST_SLOTS };
         let cache = backend.make_cache(model, spec)?;
         Ok(Self { backend, program, model, cache, sequences, blocks_per_sequence })
     }
@@ -139,11 +143,11 @@ impl<B: Backend> Loaded<B> {
         self.backend.wait(ticket)
     }
 
-    /// Copies blocks of the cache.
+    /// Moves blocks of the cache.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub fn copy_blocks(&mut self, copies: &[BlockCopy]) -> Result<(), BackendError> {
-        self.backend.copy_blocks(self.cache, copies)
+    pub fn move_blocks(&mut self, moves: &[BlockMove]) -> Result<(), BackendError> {
+        self.backend.move_blocks(self.cache, moves)
     }
 }

@@ -10,7 +10,7 @@ use rocmforge_hip_backend::{HipBackend, HipOptions};
 use rocmforge_model::BuildOptions;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheSpec, KvType, RowSampling, StepLimits, StepOutput,
+    Backend, BackendError, BlockMove, CacheSpec, KvType, RowSampling, StepLimits, StepOutput,
 };
 use rocmforge_sampler::{SamplingParams, greedy};
 use rocmforge_tests::{BLOCK, Loaded};
@@ -161,7 +161,7 @@ fn too_little_for_the_cache(file: &Arc<ModelFile>) -> Result<String, String> {
     let program = program(file)?;
     let model = backend.load(&program, file.clone(), ENGINE_LIMITS).map_err(text)?;
     let before = device.memory_use();
-    let one = CacheSpec { block_size: BLOCK, num_blocks: 1, kv_type: KvType::F16 };
+    let one = CacheSpec { block_size: BLOCK, num_blocks: 1, kv_type: KvType::F16, host_slots: 0 };
     let block = one.bytes(&program).ok_or("a block of any size")? as u64;
     // The driver is to refuse it, not the account of what may be used.
     device.set_budget(u64::MAX);
@@ -177,7 +177,7 @@ fn too_little_for_the_cache(file: &Arc<ModelFile>) -> Result<String, String> {
     }
     // A cache that fits is made all the same.
     let cache = backend.make_cache(model, CacheSpec { num_blocks: 4, ..spec }).map_err(text)?;
-    backend.copy_blocks(cache, &[BlockCopy { from: 0, to: 3 }]).map_err(text)?;
+    backend.move_blocks(cache, &[BlockMove::Copy { from: 0, to: 3 }]).map_err(text)?;
     Ok(refused)
 }
 

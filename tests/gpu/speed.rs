@@ -51,7 +51,8 @@ impl Bench {
             StepLimits { max_tokens: args.step, max_wanted: args.batch, max_hidden: 0, max_sequences: args.batch };
         let model = backend.load(&program, file, limits)?;
         let blocks = (args.prompt + args.generate + 2).div_ceil(BLOCK);
-        let spec = CacheSpec { block_size: BLOCK, num_blocks: blocks * args.batch, kv_type: KvType::F16 };
+        let spec =
+            CacheSpec { block_size: BLOCK, num_blocks: blocks * args.batch, kv_type: KvType::F16, host_slots: 0 };
         let cache = backend.make_cache(model, spec)?;
         Ok(Self { backend, model, cache, blocks })
     }

@@ -10,7 +10,7 @@ use rocmforge_engine::{
 };
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
     StepTicket, WeightSource,
 };
 use rocmforge_sampler::SamplingParams;
@@ -207,8 +207,8 @@ impl Backend for BadModel {
         Ok(StepOutput::of_logits(logits, self.vocab_size))
     }
 
-    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError> {
-        self.backend.copy_blocks(cache, copies)
+    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
+        self.backend.move_blocks(cache, moves)
     }
 }
 

@@ -13,7 +13,7 @@ use rocmforge_engine::{
 };
 use rocmforge_hip_backend::HipBackend;
 use rocmforge_hip_backend::driver::Device;
-use rocmforge_program::backend::{BackendError, BlockCopy, KvType, RowSampling, StepLimits};
+use rocmforge_program::backend::{BackendError, BlockMove, KvType, RowSampling, StepLimits};
 use rocmforge_sampler::{SamplingParams, greedy};
 use rocmforge_tests::{Loaded, data};
 
@@ -66,7 +66,12 @@ fn scenario(fake: &PrivateFake, seen: &mut Option<Device>) -> Result<Computed, B
         let output = model.run(&[(0, context, &[token])], vec![0], Vec::new())?;
         computed.take(&output.logits);
     }
-    model.copy_blocks(&[BlockCopy { from: 0, to: 1 }])?;
+    model.move_blocks(&[
+        BlockMove::Save { block: 0, slot: 1 },
+        BlockMove::Copy { from: 1, to: 0 },
+        BlockMove::Load { slot: 1, block: 0 },
+        BlockMove::Copy { from: 0, to: 1 },
+    ])?;
     let token = *computed.tokens.last().expect("there is one");
     let output = model.run(&[(0, 13, &[token])], vec![0], vec![Some(RowSampling::default())])?;
     computed.tokens.extend(output.sampled.iter().flatten().filter_map(|sampled| sampled.token));

@@ -59,7 +59,8 @@ impl<B: Backend> Model<B> {
         let program = rocmforge_model::build(golden().gguf(), &BuildOptions::default()).expect("the model builds");
         let limits = StepLimits { max_tokens: 32, max_wanted: 4, max_hidden: 4, max_sequences: 4 };
         let model = backend.load(&program, weights, limits)?;
-        let cache = backend.make_cache(model, CacheSpec { block_size: BLOCK, num_blocks: 4, kv_type: KvType::F16 })?;
+        let cache = backend
+            .make_cache(model, CacheSpec { block_size: BLOCK, num_blocks: 4, kv_type: KvType::F16, host_slots: 0 })?;
         Ok(Self { backend, model, cache })
     }
 

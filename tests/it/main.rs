@@ -10,4 +10,5 @@ mod hip_numbers;
 mod hip_ops;
 mod invariance;
 mod private_fake;
+mod second_tier;
 mod service;

@@ -14,7 +14,7 @@ use rocmforge_engine::{
 use rocmforge_grammar::{Grammar, Limits, Spec};
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
     StepTicket, WeightSource,
 };
 use rocmforge_sampler::SamplingParams;
@@ -434,8 +434,8 @@ impl Backend for Faulty {
         self.backend.wait(ticket)
     }
 
-    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError> {
-        self.backend.copy_blocks(cache, copies)
+    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
+        self.backend.move_blocks(cache, moves)
     }
 }
 

@@ -56,7 +56,7 @@ fn best(isa: Isa, pool: &Pool, spec: &AttentionSpec, kv_type: KvType, tokens: us
         window: None,
     };
     let (Ok(mut cache), Ok(mut scratch)) = (
-        KvCache::new(&[layer], CacheSpec { block_size, num_blocks, kv_type }),
+        KvCache::new(&[layer], CacheSpec { block_size, num_blocks, kv_type, host_slots: 0 }),
         FlashScratch::new(pool.threads(), [spec]),
     ) else {
         return f64::NAN;

@@ -16,7 +16,7 @@ mod memory;
 mod small;
 
 use rocmforge_program::CacheLayer;
-use rocmforge_program::backend::{CacheSpec, StepSequence};
+use rocmforge_program::backend::{BlockMove, CacheSpec, StepSequence};
 
 use crate::elementwise::Isa;
 use crate::elementwise::lanes::LANES;
@@ -69,6 +69,14 @@ pub enum KvError {
         /// Bytes asked for; `usize::MAX` where the number is larger.
         bytes: usize,
     },
+    /// A host slot that the cache does not have.
+    #[error("host slot {slot} of a cache with {host_slots}")]
+    NoSuchSlot {
+        /// Slot asked for.
+        slot: u32,
+        /// Slots there are.
+        host_slots: usize,
+    },
     /// A block that the cache does not have.
     #[error("block {block} of a cache of {num_blocks}")]
     NoSuchBlock {
@@ -104,8 +112,8 @@ impl KvCache {
         Ok(Self { spec, layers: layers.collect::<Result<_, _>>()? })
     }
 
-    /// Bytes that [`KvCache::new`] would allocate: those of [`CacheSpec::bytes`], if blocks are multiples of
-    /// [`GROUP`] and value heads of 16.
+    /// Bytes that [`KvCache::new`] would allocate, host slots aside: those of [`CacheSpec::bytes`], if blocks are
+    /// multiples of [`GROUP`] and value heads of 16.
     ///
     /// # Errors
     /// As [`KvCache::new`], the allocation itself aside.
@@ -182,20 +190,23 @@ impl KvCache {
         });
     }
 
-    /// Copies a block over another in every layer.
+    /// Moves a block in every layer.
     ///
     /// # Errors
-    /// [`KvError::NoSuchBlock`].
-    pub fn copy_block(&mut self, from: u32, to: u32) -> Result<(), KvError> {
-        let num_blocks = self.spec.num_blocks;
-        for block in [from, to] {
-            if block as usize >= num_blocks {
-                return Err(KvError::NoSuchBlock { block, num_blocks });
-            }
+    /// [`KvError::NoSuchBlock`], [`KvError::NoSuchSlot`].
+    pub fn move_block(&mut self, moved: BlockMove) -> Result<(), KvError> {
+        let CacheSpec { num_blocks, host_slots, .. } = self.spec;
+        let (blocks, slot) = match moved {
+            BlockMove::Copy { from, to } => ([Some(from), Some(to)], None),
+            BlockMove::Save { block, slot } | BlockMove::Load { slot, block } => ([Some(block), None], Some(slot)),
+        };
+        if let Some(block) = blocks.into_iter().flatten().find(|&block| block as usize >= num_blocks) {
+            return Err(KvError::NoSuchBlock { block, num_blocks });
         }
-        for layer in &mut self.layers {
-            layer.copy_block(from as usize, to as usize);
+        if let Some(slot) = slot.filter(|&slot| slot as usize >= host_slots) {
+            return Err(KvError::NoSuchSlot { slot, host_slots });
         }
+        self.layers.iter_mut().for_each(|layer| layer.move_block(moved));
         Ok(())
     }
 
@@ -244,7 +255,7 @@ mod tests {
     }
 
     fn spec(block_size: usize, num_blocks: usize, kv_type: KvType) -> CacheSpec {
-        CacheSpec { block_size, num_blocks, kv_type }
+        CacheSpec { block_size, num_blocks, kv_type, host_slots: 0 }
     }
 
     fn noise(count: usize, seed: usize) -> Vec<f32> {
@@ -324,8 +335,8 @@ mod tests {
             let k = noise(shape.num_kv_heads * shape.head_dim, 3);
             cache.write(Isa::best(), l, 1, 2, &k, &vec![l as f32 + 1.0; shape.num_kv_heads * 8]);
         }
-        cache.copy_block(1, 2).unwrap();
-        cache.copy_block(0, 1).unwrap();
+        cache.move_block(BlockMove::Copy { from: 1, to: 2 }).unwrap();
+        cache.move_block(BlockMove::Copy { from: 0, to: 1 }).unwrap();
         let mut value = vec![0.0; 8];
         for l in 0..2 {
             cache.read_value(l, 2, 2, 0, &mut value);
@@ -333,7 +344,10 @@ mod tests {
             cache.read_value(l, 1, 2, 0, &mut value);
             assert_eq!(value, [0.0; 8]);
         }
-        assert_eq!(cache.copy_block(0, 3), Err(KvError::NoSuchBlock { block: 3, num_blocks: 3 }));
+        assert_eq!(
+            cache.move_block(BlockMove::Copy { from: 0, to: 3 }),
+            Err(KvError::NoSuchBlock { block: 3, num_blocks: 3 })
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use half::f16;
 use rocmforge_attention::{AttentionSpec, RopeSpec};
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, KvType, ModelId, StepInput, StepLimits,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, KvType, ModelId, StepInput, StepLimits,
     StepOutput, StepSequence, StepTicket, WeightSource,
 };
 use rocmforge_program::{
@@ -30,7 +30,7 @@ struct Model {
     weights: Vec<Vec<f32>>,
 }
 
-/// Keys and values of each layer, `[slots, width]`, one slot a token.
+/// Keys and values of each layer, `[slots, width]`, one slot a token of the blocks and of the host's slots behind them.
 struct Cache {
     spec: CacheSpec,
     layers: Vec<(CacheLayer, Vec<f32>, Vec<f32>)>,
@@ -73,7 +73,7 @@ impl Backend for ReferenceBackend {
         if spec.block_size == 0 {
             return Err(BackendError::BadCache("blocks of 0 tokens".into()));
         }
-        let slots = spec.block_size * spec.num_blocks;
+        let slots = spec.block_size * (spec.num_blocks + spec.host_slots);
         let layer = |l: &CacheLayer| {
             let rows = |width: usize| vec![0.0; slots * l.num_kv_heads * width];
             (l.clone(), rows(l.head_dim), rows(l.value_dim))
@@ -94,16 +94,21 @@ impl Backend for ReferenceBackend {
         self.registry.fetch(ticket)
     }
 
-    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError> {
+    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
         let cache = self.registry.cache(cache)?;
-        for copy in copies {
-            let (from, to) = (copy.from as usize, copy.to as usize);
-            if from.max(to) >= cache.spec.num_blocks {
-                return Err(BackendError::BadCache(format!("no block {}", from.max(to))));
-            }
-            for (_, k, v) in &mut cache.layers {
-                for rows in [k, v] {
-                    let block = rows.len() / cache.spec.num_blocks;
+        BlockMove::check(moves, cache.spec)?;
+        let num_blocks = cache.spec.num_blocks;
+        for (_, k, v) in &mut cache.layers {
+            for rows in [k, v] {
+                // Host slots lie behind the blocks.
+                let block = rows.len() / (num_blocks + cache.spec.host_slots).max(1);
+                let slot = |slot: u32| num_blocks + slot as usize;
+                for moved in moves {
+                    let (from, to) = match *moved {
+                        BlockMove::Copy { from, to } => (from as usize, to as usize),
+                        BlockMove::Save { block, slot: to } => (block as usize, slot(to)),
+                        BlockMove::Load { slot: from, block } => (slot(from), block as usize),
+                    };
                     rows.copy_within(from * block..(from + 1) * block, to * block);
                 }
             }

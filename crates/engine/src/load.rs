@@ -213,12 +213,13 @@ impl Engine {
         let model = backend.load(&program, file.clone(), limits)?;
         file.check_unchanged()?;
         let capacity = backend.cache_capacity(model, options.block_size, options.kv_type)?;
-        let block = CacheSpec { block_size: options.block_size, num_blocks: 1, kv_type: options.kv_type };
+        let block =
+            CacheSpec { block_size: options.block_size, num_blocks: 1, kv_type: options.kv_type, host_slots: 0 };
         let host_blocks = host_blocks(block.bytes(&program).unwrap_or(usize::MAX));
         let (context, num_blocks) = options.fit(program.context_length, capacity, host_blocks)?;
-        let cache_spec = CacheSpec { num_blocks, ..block };
-        let cache = backend.make_cache(model, cache_spec)?;
         let host_slots = options.host_cache_tokens.div_ceil(options.block_size);
+        let cache_spec = CacheSpec { num_blocks, host_slots, ..block };
+        let cache = backend.make_cache(model, cache_spec)?;
         let pool = BlockPool::with_sizes(options.block_size, num_blocks, host_slots, options.cache_events)?;
         let scheduler = options.scheduler(limits, context);
         Self::assemble(Parts {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
     StepTicket, WeightSource,
 };
 
@@ -66,7 +66,7 @@ impl Backend for NoBackend {
         self.error()
     }
 
-    fn copy_blocks(&mut self, _: CacheId, _: &[BlockCopy]) -> Result<(), BackendError> {
+    fn move_blocks(&mut self, _: CacheId, _: &[BlockMove]) -> Result<(), BackendError> {
         self.error()
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use rocmforge_kv_cache::Move;
-use rocmforge_program::backend::{BackendError, BadRow, BlockCopy, StepOutput, StepSequence};
+use rocmforge_program::backend::{BackendError, BadRow, BlockMove, StepOutput, StepSequence};
 use rocmforge_sampler::{TokenMask, log_softmax_top, token_logprob};
 use rocmforge_scheduler::{Item, Next, Outcome, Scheduler, SequenceId, StepFailure};
 use rocmforge_tokenizer::TokenId;
@@ -103,17 +103,13 @@ impl Engine {
 
     /// Moves blocks as the plan says.
     fn move_blocks(&mut self) -> Result<(), BackendError> {
-        let copies: Vec<BlockCopy> = self
-            .scheduler
-            .step_plan()
-            .moves
-            .iter()
-            .filter_map(|moved| match *moved {
-                Move::Copy { from, to } => Some(BlockCopy { from, to }),
-                Move::Save { .. } | Move::Load { .. } => None,
-            })
-            .collect();
-        if copies.is_empty() { Ok(()) } else { self.backend.copy_blocks(self.cache, &copies) }
+        let moves = self.scheduler.step_plan().moves.iter().map(|moved| match *moved {
+            Move::Copy { from, to } => BlockMove::Copy { from, to },
+            Move::Save { block, slot } => BlockMove::Save { block, slot },
+            Move::Load { slot, block } => BlockMove::Load { slot, block },
+        });
+        let moves: Vec<BlockMove> = moves.collect();
+        if moves.is_empty() { Ok(()) } else { self.backend.move_blocks(self.cache, &moves) }
     }
 
     /// Writes the plan down as a backend wants it.

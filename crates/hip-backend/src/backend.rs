@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hip_sys::Api;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, KvType, ModelId, RowSampling, StepInput,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, KvType, ModelId, RowSampling, StepInput,
     StepLimits, StepOutput, StepTicket, WeightSource,
 };
 
@@ -149,7 +149,7 @@ impl Backend for HipBackend {
         block_size: usize,
         kv_type: KvType,
     ) -> Result<Option<usize>, BackendError> {
-        let spec = CacheSpec { block_size, num_blocks: 1, kv_type };
+        let spec = CacheSpec { block_size, num_blocks: 1, kv_type, host_slots: 0 };
         let blocks = self.model(model)?.cache_capacity(&self.device, spec).map_err(BackendError::from)?;
         Ok(Some(blocks))
     }
@@ -175,12 +175,12 @@ impl Backend for HipBackend {
         model.wait(in_flight).map_err(BackendError::from)
     }
 
-    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError> {
+    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
         let (_, cache) = self
             .caches
             .get_mut(cache.0 as usize)
             .ok_or_else(|| BackendError::UnknownId(format!("cache {}", cache.0)))?;
-        cache.copy_blocks(&self.stream, copies).map_err(BackendError::from)
+        cache.move_blocks(&self.stream, moves).map_err(BackendError::from)
     }
 }
 

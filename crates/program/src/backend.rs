@@ -60,11 +60,11 @@ pub trait Backend: Send {
     /// A device failure, or a ticket that was not handed out.
     fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError>;
 
-    /// Copies whole cache blocks, in order (copy-on-write).
+    /// Moves whole cache blocks, in order, between the steps submitted before and after.
     ///
     /// # Errors
-    /// A block outside the cache.
-    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError>;
+    /// A block or slot outside the cache, before anything was moved; a device failure.
+    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError>;
 }
 
 /// Where weights come from: a mapped model file, or anything else.
@@ -186,23 +186,64 @@ pub struct CacheSpec {
     pub num_blocks: usize,
     /// Element type.
     pub kv_type: KvType,
+    /// Blocks that memory of the host keeps beside them, for [`BlockMove::Save`].
+    pub host_slots: usize,
 }
 
 impl CacheSpec {
-    /// Bytes of the cache of a Program; `None` if that does not fit in `usize`.
+    /// Bytes of the cache of a Program, without host slots; `None` if that does not fit in `usize`.
     pub fn bytes(&self, program: &Program) -> Option<usize> {
         let token = self.kv_type.bytes(program.cache_elements_per_token());
         token.checked_mul(self.block_size)?.checked_mul(self.num_blocks)
     }
 }
 
-/// One block to copy.
+/// One block to move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockCopy {
-    /// Block read.
-    pub from: u32,
-    /// Block written.
-    pub to: u32,
+pub enum BlockMove {
+    /// Copy a block over another (copy-on-write).
+    Copy {
+        /// Block read.
+        from: u32,
+        /// Block written.
+        to: u32,
+    },
+    /// Save a block to memory of the host.
+    Save {
+        /// Block read.
+        block: u32,
+        /// Slot written.
+        slot: u32,
+    },
+    /// Bring a block back from there.
+    Load {
+        /// Slot read.
+        slot: u32,
+        /// Block written.
+        block: u32,
+    },
+}
+
+impl BlockMove {
+    /// Checks that a cache has every block and slot.
+    ///
+    /// # Errors
+    /// The first that it has not.
+    pub fn check(moves: &[Self], cache: CacheSpec) -> Result<(), BackendError> {
+        let within = |what: &str, index: u32, count: usize| {
+            if (index as usize) < count {
+                return Ok(());
+            }
+            Err(BackendError::BadCache(format!("no {what} {index} of {count}")))
+        };
+        let block = |index| within("block", index, cache.num_blocks);
+        let slot = |index| within("host slot", index, cache.host_slots);
+        moves.iter().try_for_each(|moved| match *moved {
+            Self::Copy { from, to } => block(from).and(block(to)),
+            Self::Save { block: from, slot: to } => block(from).and(slot(to)),
+            Self::Load { slot: from, block: to } => slot(from).and(block(to)),
+        })
+    }
 }
 
 /// One step: tokens of one or more sequences, prefill and decode mixed.
@@ -575,7 +616,7 @@ mod tests {
     fn what_is_asked_of_rows_is_checked() {
         let program = program();
         let limits = StepLimits { max_tokens: 4, max_wanted: 2, max_hidden: 1, max_sequences: 1 };
-        let cache = CacheSpec { block_size: 16, num_blocks: 1, kv_type: KvType::F16 };
+        let cache = CacheSpec { block_size: 16, num_blocks: 1, kv_type: KvType::F16, host_slots: 0 };
         let check = |step: &StepInput| step.check(&program, limits, cache).map_err(|error| error.to_string());
         assert_eq!(check(&step(3, &[false, true, false])), Ok(()));
         let refused = |step: &StepInput, told: &str| assert!(check(step).is_err_and(|e| e.contains(told)), "{told}");

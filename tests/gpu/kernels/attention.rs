@@ -120,7 +120,10 @@ impl World {
             window: None,
         };
         let of_layers = |count| {
-            KvLayout::new(&vec![head.clone(); count], CacheSpec { block_size: BLOCK_SIZE, num_blocks, kv_type })
+            KvLayout::new(
+                &vec![head.clone(); count],
+                CacheSpec { block_size: BLOCK_SIZE, num_blocks, kv_type, host_slots: 0 },
+            )
         };
         let layers = rotate.div_ceil(of_layers(1)?.bytes()).clamp(1, MOST_LAYERS);
         let layout = of_layers(layers)?;

@@ -83,7 +83,10 @@ fn rope(bench: &mut Bench, options: &Options, tokens: usize) -> Outcome {
     let (q_heads, kv_heads, head_dim) = options.size((32, 8, 128), (4, 2, 64));
     let cache_layer = CacheLayer { num_kv_heads: kv_heads, head_dim, value_dim: head_dim, window: None };
     let num_blocks = tokens.div_ceil(BLOCK_SIZE);
-    let layout = KvLayout::new(&[cache_layer], CacheSpec { block_size: BLOCK_SIZE, num_blocks, kv_type: KvType::F16 })?;
+    let layout = KvLayout::new(
+        &[cache_layer],
+        CacheSpec { block_size: BLOCK_SIZE, num_blocks, kv_type: KvType::F16, host_slots: 0 },
+    )?;
     let cache = bench.room(layout.bytes())?;
     let [q, k, v] = [q_heads, kv_heads, kv_heads].map(|heads| Activations::new(bench, tokens, heads * head_dim));
     let (q, k, v) = (q?, k?, v?);

@@ -1,7 +1,7 @@
 //! Attention over a paged cache of every type: decoding and prefill, mixed, in chunks, and behind shared blocks.
 
 use rocmforge_attention::{AttentionSpec, RopePairing, RopeScaling, RopeSpec};
-use rocmforge_program::backend::{BlockCopy, CacheSpec, KvType, StepInput, StepSequence};
+use rocmforge_program::backend::{BlockMove, CacheSpec, KvType, StepInput, StepSequence};
 use rocmforge_program::{NormKind, ValueId};
 
 use super::case::{Bench, Bound, Bounds, Case, Entry, Step, ids};
@@ -144,7 +144,8 @@ impl Layer {
         let mut blocks = Blocks::new(bench.rng, self.block_size, longest, most);
         let mut steps = vec![blocks.fill(bench.rng)];
         steps.extend(script.iter().map(|parts| blocks.step(bench.rng, parts)));
-        let cache = CacheSpec { block_size: self.block_size, num_blocks: blocks.count(), kv_type: self.kv_type };
+        let cache =
+            CacheSpec { block_size: self.block_size, num_blocks: blocks.count(), kv_type: self.kv_type, host_slots: 0 };
         bench.finish(out, cache, longest.max(SHARED), steps, self.bounds())
     }
 }
@@ -278,7 +279,7 @@ impl Blocks {
             let (num_tokens, context_len) = (part.new, part.context);
             // A sequence that begins within a block continues a copy of a shared one.
             if !part.goes_on && !(context_len - num_tokens).is_multiple_of(self.size) {
-                copies.push(BlockCopy { from: rng.pick(&self.shared), to: table[first_own] });
+                copies.push(BlockMove::Copy { from: rng.pick(&self.shared), to: table[first_own] });
             }
             input.sequences.push(StepSequence { num_tokens, context_len, block_table: table });
         }

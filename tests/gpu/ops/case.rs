@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rocmforge_program::backend::{
-    BlockCopy, CacheSpec, KvType, StepInput, StepLimits, StepSequence, Tensor, WeightSource,
+    BlockMove, CacheSpec, KvType, StepInput, StepLimits, StepSequence, Tensor, WeightSource,
 };
 use rocmforge_program::{Program, ProgramBuilder, ValueId, WeightId};
 use rocmforge_quant::{GgmlType, quantize};
@@ -73,7 +73,7 @@ pub struct Case {
 pub struct Step {
     pub label: String,
     /// Cache blocks to copy before it.
-    pub copies: Vec<BlockCopy>,
+    pub copies: Vec<BlockMove>,
     pub input: StepInput,
 }
 
@@ -216,7 +216,7 @@ impl<'a> Bench<'a> {
 
 /// A cache for Programs that have none.
 pub fn small_cache() -> CacheSpec {
-    CacheSpec { block_size: 16, num_blocks: 256, kv_type: KvType::F32 }
+    CacheSpec { block_size: 16, num_blocks: 256, kv_type: KvType::F32, host_slots: 0 }
 }
 
 fn rows_step(rng: &mut Rng, tokens: usize) -> Step {

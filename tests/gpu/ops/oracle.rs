@@ -97,7 +97,7 @@ fn run_step<B: Backend>(
     cache: CacheId,
     step: &Step,
 ) -> Result<Vec<f32>, BackendError> {
-    backend.copy_blocks(cache, &step.copies)?;
+    backend.move_blocks(cache, &step.copies)?;
     let ticket = backend.submit(model, cache, &step.input)?;
     Ok(backend.wait(ticket)?.logits)
 }

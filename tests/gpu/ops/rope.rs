@@ -64,7 +64,7 @@ fn rope(
         [&[(1, 1)], &[(40, 40)], &[(CONTEXT, 1), (1000, 1), (70_000, 1)], &[(CONTEXT, 17)], &[(33_000, 5), (20, 20)]];
     let steps = parts.into_iter().map(|parts| step(bench.rng, parts)).collect();
     // Blocks are only named: nothing is cached.
-    let cache = CacheSpec { block_size: 1024, num_blocks: CONTEXT / 1024, kv_type: KvType::F16 };
+    let cache = CacheSpec { block_size: 1024, num_blocks: CONTEXT / 1024, kv_type: KvType::F16, host_slots: 0 };
     bench.finish(out, cache, CONTEXT, steps, BOUNDS)
 }
 

@@ -7,7 +7,7 @@ mod weights;
 use std::sync::Arc;
 
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockCopy, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
     StepTicket, WeightSource,
 };
 use rocmforge_program::{Program, passes};
@@ -98,9 +98,10 @@ impl Backend for CpuBackend {
         self.registry.fetch(ticket)
     }
 
-    fn copy_blocks(&mut self, cache: CacheId, copies: &[BlockCopy]) -> Result<(), BackendError> {
+    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
         let cache = self.registry.cache(cache)?;
-        copies.iter().try_for_each(|copy| cache.store.copy_block(copy.from, copy.to).map_err(bad_cache))
+        BlockMove::check(moves, cache.spec)?;
+        moves.iter().try_for_each(|moved| cache.store.move_block(*moved).map_err(bad_cache))
     }
 }
 

@@ -59,7 +59,7 @@ impl World {
             value_dim: spec.value_dim,
             window: spec.window,
         };
-        let mut cache = KvCache::new(&[layer], CacheSpec { block_size, num_blocks, kv_type }).unwrap();
+        let mut cache = KvCache::new(&[layer], CacheSpec { block_size, num_blocks, kv_type, host_slots: 0 }).unwrap();
         cache.poison();
         let text = |(&len, &blocks): (&usize, &usize)| Text {
             q: noise.row(len * spec.query_width()).iter().map(|x| x * 3.0).collect(),

@@ -2,7 +2,7 @@
 
 use half::f16;
 use rocmforge_program::CacheLayer;
-use rocmforge_program::backend::{CacheSpec, KvType};
+use rocmforge_program::backend::{BlockMove, CacheSpec, KvType};
 
 use super::memory::Memory;
 use super::small::{from_bf16, from_e4m3, to_bf16, to_e4m3};
@@ -28,6 +28,8 @@ pub(crate) struct Layer {
     groups: usize,
     num_blocks: usize,
     memory: Memory,
+    /// Blocks as in `memory`, for the time in which they are not used.
+    host: Memory,
 }
 
 impl Layer {
@@ -35,8 +37,9 @@ impl Layer {
     pub fn new(index: usize, shape: &CacheLayer, spec: CacheSpec, total_bytes: usize) -> Result<Self, KvError> {
         let Strides { pitch, key_group, value_group } = Strides::of(index, shape, spec)?;
         let layer_bytes = Self::bytes_needed(index, shape, spec)?;
-        let memory =
-            Memory::zeroed(layer_bytes).ok_or(KvError::OutOfMemory { layer: index, layer_bytes, total_bytes })?;
+        let host_bytes = Self::bytes_needed(index, shape, CacheSpec { num_blocks: spec.host_slots, ..spec })?;
+        let zeroed =
+            |bytes| Memory::zeroed(bytes).ok_or(KvError::OutOfMemory { layer: index, layer_bytes, total_bytes });
         Ok(Self {
             shape: shape.clone(),
             kv_type: spec.kv_type,
@@ -45,7 +48,8 @@ impl Layer {
             value_group,
             groups: spec.block_size.div_ceil(GROUP),
             num_blocks: spec.num_blocks,
-            memory,
+            memory: zeroed(layer_bytes)?,
+            host: zeroed(host_bytes)?,
         })
     }
 
@@ -54,13 +58,19 @@ impl Layer {
         Strides::of(index, shape, spec)?.layer_bytes(shape, spec).ok_or_else(|| too_large(spec))
     }
 
-    /// Copies a block over another.
+    /// Moves a block.
     ///
     /// # Panics
-    /// If there is no such block.
-    pub fn copy_block(&mut self, from: usize, to: usize) {
+    /// If there is no such block or slot.
+    pub fn move_block(&mut self, moved: BlockMove) {
         let bytes = self.block_bytes();
-        self.memory.bytes_mut().copy_within(from * bytes..(from + 1) * bytes, to * bytes);
+        let range = |index: u32| index as usize * bytes..(index as usize + 1) * bytes;
+        let (blocks, host) = (self.memory.bytes_mut(), self.host.bytes_mut());
+        match moved {
+            BlockMove::Copy { from, to } => blocks.copy_within(range(from), range(to).start),
+            BlockMove::Save { block, slot } => host[range(slot)].copy_from_slice(&blocks[range(block)]),
+            BlockMove::Load { slot, block } => blocks[range(block)].copy_from_slice(&host[range(slot)]),
+        }
     }
 
     /// Sets every byte.

@@ -1,24 +1,20 @@
 //! A paged KV cache, with what depends on its type and size: kernels, inputs and graphs of its steps.
 
 use rocmforge_attention::AttentionSpec;
-use rocmforge_program::backend::{BackendError, BlockCopy, CacheSpec, StepLimits};
+use rocmforge_program::backend::{BackendError, CacheSpec, StepLimits};
 use rocmforge_program::{Op, Program};
 
 use super::graphs::Graphs;
 use super::inputs::{Layout, Shape};
 use super::modules::of_cache;
+use super::moves::Moves;
 use crate::driver::{Buffer, Device, DevicePtr, Event, HipError, PinnedBuffer, Stream};
 use crate::error::Failure;
 use crate::library::Kernels;
-use crate::ops::{
-    Attention, CopyBlocks, CopyBlocksCall, KvLayout, KvLayoutError, RopeWrite, SampleEdit, SampleRow, independent_runs,
-};
+use crate::ops::{Attention, KvLayout, KvLayoutError, RopeWrite, SampleEdit, SampleRow};
 
 /// Edits of logits that one step may bring.
 const MAX_EDITS: usize = 1 << 16;
-
-/// Block copies of one call to the device.
-const MAX_COPIES: usize = 4096;
 
 /// A cache of one model.
 pub(crate) struct Cache {
@@ -31,9 +27,7 @@ pub(crate) struct Cache {
     pub scratch: Buffer,
     pub inputs: Upload,
     pub(super) graphs: Graphs,
-    copies: Upload,
-    copy: CopyBlocks,
-    planes: Buffer,
+    pub(super) moves: Moves,
     max_blocks: usize,
 }
 
@@ -67,9 +61,7 @@ impl Cache {
             scratch: device.alloc(scratch, "scratch of attention")?,
             inputs: Upload::new(device, stream, input_words(limits, max_blocks))?,
             graphs: Graphs::default(),
-            copies: Upload::new(device, stream, MAX_COPIES * 2)?,
-            copy: CopyBlocks::load(kernels)?,
-            planes: device.alloc(size_of_val(layout.planes()), "a table of the KV cache")?,
+            moves: Moves::new(device, stream, kernels, &layout)?,
             max_blocks,
             layout,
             spec,
@@ -77,9 +69,6 @@ impl Cache {
         stream.fill(cache.scratch.ptr(), 0, cache.scratch.len())?;
         // Slots that were never written are masked, but must not be NaN: 0 * NaN is one.
         stream.fill(cache.store.ptr(), 0, cache.store.len())?;
-        let mut table = device.alloc_pinned(cache.planes.len())?;
-        table.as_mut_slice()?.copy_from_slice(bytemuck::cast_slice(cache.layout.planes()));
-        stream.copy_in(cache.planes.ptr(), &table, 0..table.len())?;
         stream.synchronize()?;
         Ok(cache)
     }
@@ -87,9 +76,10 @@ impl Cache {
     /// Bytes that a cache takes whatever its number of blocks, at most.
     pub fn fixed_bytes(program: &Program, limits: StepLimits, spec: CacheSpec) -> u64 {
         let blocks = program.context_length.div_ceil(spec.block_size.max(1));
-        let words = input_words(limits, blocks) + MAX_COPIES * 2;
+        let words = input_words(limits, blocks);
         // Two pages a plane for alignment, and the most that attention asks for scratch.
-        (words * size_of::<u32>() + program.cache_layers.len() * 4 * 512 + (72 << 20)) as u64
+        let around = program.cache_layers.len() * 4 * 512 + (72 << 20);
+        (words * size_of::<u32>() + around + Moves::FIXED_BYTES) as u64
     }
 
     /// Entries of the block tables of a step whose longest context is `context`: few sizes, so that steps share graphs.
@@ -100,32 +90,6 @@ impl Cache {
     /// Edits of logits that there is room for.
     pub fn max_edits(&self) -> usize {
         MAX_EDITS
-    }
-
-    /// Enqueues copies of blocks, in order.
-    pub fn copy_blocks(&mut self, stream: &Stream, copies: &[BlockCopy]) -> Result<(), Failure> {
-        if let Some(bad) = copies.iter().flat_map(|c| [c.from, c.to]).find(|&b| b as usize >= self.spec.num_blocks) {
-            return Err(BackendError::BadCache(format!("no block {bad} of {}", self.spec.num_blocks)).into());
-        }
-        let largest_block = self.layout.planes().iter().map(|plane| plane.block_bytes).max().unwrap_or(0) as usize;
-        for run in independent_runs(copies).flat_map(|run| run.chunks(MAX_COPIES)) {
-            self.copies.send(stream, |words| {
-                for (pair, copy) in words.chunks_exact_mut(2).zip(run) {
-                    pair.copy_from_slice(&[copy.from, copy.to]);
-                }
-                run.len() * 2
-            })?;
-            let call = CopyBlocksCall {
-                cache: self.store.ptr(),
-                planes: self.planes.ptr(),
-                plane_count: self.layout.planes().len(),
-                pairs: self.copies.ptr(),
-                pair_count: run.len(),
-                largest_block,
-            };
-            self.copy.run(stream, &call)?;
-        }
-        Ok(())
     }
 }
 
@@ -178,7 +142,7 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    fn new(device: &Device, stream: &Stream, words: usize) -> Result<Self, HipError> {
+    pub(super) fn new(device: &Device, stream: &Stream, words: usize) -> Result<Self, HipError> {
         let bytes = words * size_of::<u32>();
         let host = || -> Result<_, HipError> {
             let free = device.event()?;

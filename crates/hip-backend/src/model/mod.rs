@@ -9,6 +9,7 @@ mod graphs;
 mod inputs;
 mod linear;
 mod modules;
+mod moves;
 mod poison;
 mod profile;
 mod run;

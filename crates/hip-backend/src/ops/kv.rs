@@ -2,11 +2,12 @@
 //! rotation before it, and copying blocks.
 
 use std::collections::HashSet;
+use std::mem::discriminant;
 
 use bytemuck::{Pod, Zeroable};
 use rocmforge_attention::RopePairing;
 use rocmforge_program::CacheLayer;
-use rocmforge_program::backend::{BlockCopy, CacheSpec, KvType};
+use rocmforge_program::backend::{BlockMove, CacheSpec, KvType};
 
 use super::forms::blocks;
 use crate::driver::{DevicePtr, Dims, Function, HipError, Stream};
@@ -17,6 +18,8 @@ const THREADS: u32 = 256;
 const HEADS_A_BLOCK: usize = 8;
 /// Each plane begins at a multiple of this many bytes.
 const PLANE_ALIGN: usize = 256;
+/// Each plane of a packed block begins at a multiple of this many bytes.
+const PACKED_ALIGN: usize = 16;
 /// Elements of a q8_0 block.
 const QUANT: usize = 32;
 
@@ -80,6 +83,8 @@ pub struct CachePlane {
     pub offset: u64,
     /// Bytes of one block.
     pub block_bytes: u64,
+    /// Bytes from the beginning of a packed block.
+    pub packed: u64,
 }
 
 /// The layout of a whole cache in one allocation: layer after layer, in each the planes of keys, values, and scales.
@@ -90,6 +95,7 @@ pub struct KvLayout {
     layers: Vec<[Option<usize>; 4]>,
     planes: Vec<CachePlane>,
     bytes: usize,
+    packed_bytes: usize,
 }
 
 impl KvLayout {
@@ -98,11 +104,12 @@ impl KvLayout {
     /// # Errors
     /// [`KvLayoutError`].
     pub fn new(layers: &[CacheLayer], spec: CacheSpec) -> Result<Self, KvLayoutError> {
-        let CacheSpec { block_size, num_blocks, kv_type } = spec;
+        let CacheSpec { block_size, num_blocks, kv_type, .. } = spec;
         if block_size == 0 || num_blocks == 0 {
             return Err(KvLayoutError::Empty { num_blocks, block_size });
         }
-        let mut layout = Self { spec, layers: Vec::with_capacity(layers.len()), planes: Vec::new(), bytes: 0 };
+        let layers_of_planes = Vec::with_capacity(layers.len());
+        let mut layout = Self { spec, layers: layers_of_planes, planes: Vec::new(), bytes: 0, packed_bytes: 0 };
         for (layer, shape) in layers.iter().enumerate() {
             for (what, found) in [("key heads", shape.head_dim), ("value heads", shape.value_dim)] {
                 if kv_type == KvType::Q8_0 && found % QUANT != 0 {
@@ -130,7 +137,9 @@ impl KvLayout {
         for (index, block_bytes) in layer.iter_mut().zip(sizes).filter(|(_, bytes)| *bytes > 0) {
             let plane = block_bytes.checked_mul(self.spec.num_blocks)?.checked_next_multiple_of(PLANE_ALIGN)?;
             *index = Some(self.planes.len());
-            self.planes.push(CachePlane { offset: self.bytes as u64, block_bytes: block_bytes as u64 });
+            let (offset, packed) = (self.bytes as u64, self.packed_bytes as u64);
+            self.planes.push(CachePlane { offset, block_bytes: block_bytes as u64, packed });
+            self.packed_bytes = self.packed_bytes.checked_add(block_bytes)?.checked_next_multiple_of(PACKED_ALIGN)?;
             self.bytes = self.bytes.checked_add(plane).filter(|&bytes| bytes <= isize::MAX as usize)?;
         }
         self.layers.push(layer);
@@ -145,6 +154,11 @@ impl KvLayout {
     /// Bytes of the allocation.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Bytes of one block with all its planes behind one another.
+    pub fn packed_bytes(&self) -> usize {
+        self.packed_bytes
     }
 
     /// All planes, for [`CopyBlocks`].
@@ -163,26 +177,34 @@ impl KvLayout {
     }
 }
 
-/// Cuts copies, which are in order, into runs in which no block is written twice, nor read and written: the copies of a
-/// run may be done at once.
-pub fn independent_runs(copies: &[BlockCopy]) -> impl Iterator<Item = &[BlockCopy]> {
-    let mut rest = copies;
+/// Cuts moves, which are in order, into runs of one kind in which nothing is written twice, nor read and written: the
+/// moves of a run may be done at once.
+pub fn independent_runs(moves: &[BlockMove]) -> impl Iterator<Item = &[BlockMove]> {
+    let mut rest = moves;
     std::iter::from_fn(move || {
+        let first = rest.first()?;
         let (mut read, mut written) = (HashSet::new(), HashSet::new());
-        let fits = |copy: &BlockCopy| {
-            let apart = !written.contains(&copy.from) && !read.contains(&copy.to) && copy.from != copy.to;
-            read.insert(copy.from);
-            apart && written.insert(copy.to)
+        let mut fits = |moved: &BlockMove| {
+            let (from, to) = from_and_to(*moved);
+            let is_copy = matches!(moved, BlockMove::Copy { .. });
+            let apart = !is_copy || (!written.contains(&from) && !read.contains(&to) && from != to);
+            read.insert(from);
+            discriminant(moved) == discriminant(first) && apart && written.insert(to)
         };
-        let length = rest.iter().position({
-            let mut fits = fits;
-            move |copy| !fits(copy)
-        });
-        let length = length.unwrap_or(rest.len()).max(1).min(rest.len());
-        let (run, behind) = rest.split_at(length);
+        let length = rest.iter().take_while(|moved| fits(moved)).count();
+        let (run, behind) = rest.split_at(length.max(1));
         rest = behind;
-        (!run.is_empty()).then_some(run)
+        Some(run)
     })
+}
+
+/// What a move reads and writes: blocks or slots.
+pub fn from_and_to(moved: BlockMove) -> (u32, u32) {
+    match moved {
+        BlockMove::Copy { from, to } => (from, to),
+        BlockMove::Save { block, slot } => (block, slot),
+        BlockMove::Load { slot, block } => (slot, block),
+    }
 }
 
 /// The kernel of `kv/copy_blocks.hip`.
@@ -191,29 +213,50 @@ pub struct CopyBlocks {
     kernel: Function,
 }
 
+/// Where blocks are.
+#[derive(Debug, Clone, Copy)]
+pub enum BlockPlace {
+    /// In a cache that begins here.
+    Cache(DevicePtr),
+    /// Packed, one every [`KvLayout::packed_bytes`] from here on.
+    Packed(DevicePtr),
+}
+
 /// Copies of whole blocks, in every plane of a cache.
 #[derive(Debug, Clone, Copy)]
-pub struct CopyBlocksCall {
-    /// The cache.
-    pub cache: DevicePtr,
+pub struct CopyBlocksCall<'a> {
+    /// How a cache is laid out.
+    pub layout: &'a KvLayout,
     /// [`KvLayout::planes`] on the device.
     pub planes: DevicePtr,
-    /// How many.
-    pub plane_count: usize,
+    /// What is read.
+    pub from: BlockPlace,
+    /// What is written.
+    pub to: BlockPlace,
     /// u32 `[pairs, 2]`: from and to, of one of [`independent_runs`].
     pub pairs: DevicePtr,
     /// How many.
     pub pair_count: usize,
-    /// The bytes of a block in the largest plane.
-    pub largest_block: usize,
 }
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Pod, Zeroable)]
 struct CopyBlocksArgs {
-    cache: DevicePtr,
+    from: DevicePtr,
+    to: DevicePtr,
     planes: DevicePtr,
     pairs: DevicePtr,
+    from_stride: u64,
+    to_stride: u64,
+}
+
+impl BlockPlace {
+    fn address_and_stride(self, layout: &KvLayout) -> (DevicePtr, u64) {
+        match self {
+            Self::Cache(start) => (start, 0),
+            Self::Packed(start) => (start, layout.packed_bytes() as u64),
+        }
+    }
 }
 
 impl CopyBlocks {
@@ -229,17 +272,19 @@ impl CopyBlocks {
     ///
     /// # Errors
     /// As [`Stream::launch`].
-    pub fn run(&self, stream: &Stream, call: &CopyBlocksCall) -> Result<(), HipError> {
+    pub fn run(&self, stream: &Stream, call: &CopyBlocksCall<'_>) -> Result<(), HipError> {
         /// Pairs of one launch: a grid has at most 65535 workgroups in z.
         const PAIRS: usize = 32768;
-        if call.plane_count == 0 {
-            return Ok(());
-        }
+        let planes = call.layout.planes();
+        let Some(largest_block) = planes.iter().map(|plane| plane.block_bytes as usize).max() else { return Ok(()) };
+        let (from, from_stride) = call.from.address_and_stride(call.layout);
+        let (to, to_stride) = call.to.address_and_stride(call.layout);
         for first in (0..call.pair_count).step_by(PAIRS) {
-            let pairs = (call.pair_count - first).min(PAIRS);
-            let args = CopyBlocksArgs { cache: call.cache, planes: call.planes, pairs: call.pairs.add(first * 8) };
-            let chunks = blocks(call.largest_block, 4096 * 4);
-            let grid = [chunks, blocks(call.plane_count, 1), blocks(pairs, 1)];
+            let count = (call.pair_count - first).min(PAIRS);
+            let pairs = call.pairs.add(first * 8);
+            let args = CopyBlocksArgs { from, to, planes: call.planes, pairs, from_stride, to_stride };
+            let chunks = blocks(largest_block, 4096 * 4);
+            let grid = [chunks, blocks(planes.len(), 1), blocks(count, 1)];
             // SAFETY: the struct is the kernel's; the caller's tables name blocks and planes of the cache.
             unsafe { stream.launch(&self.kernel, Dims { grid, threads: THREADS, lds: 0 }, &args)? };
         }
@@ -456,7 +501,7 @@ mod tests {
     fn the_layout_takes_what_was_planned_for() {
         let shapes = [shape(8, 128, 128), shape(2, 96, 64), shape(1, 576, 512)];
         for kv_type in KvType::ALL {
-            let spec = CacheSpec { block_size: 16, num_blocks: 40, kv_type };
+            let spec = CacheSpec { block_size: 16, num_blocks: 40, kv_type, host_slots: 0 };
             let layout = KvLayout::new(&shapes, spec).unwrap();
             let elements: usize = shapes.iter().map(CacheLayer::elements_per_token).sum();
             assert_eq!(layout.bytes(), kv_type.bytes(elements) * 640, "{kv_type}");
@@ -473,7 +518,7 @@ mod tests {
         let check = |shape: CacheLayer, spec: CacheSpec, message: &str| {
             assert_eq!(KvLayout::new(&[shape], spec).unwrap_err().to_string(), message);
         };
-        let spec = |block_size, num_blocks, kv_type| CacheSpec { block_size, num_blocks, kv_type };
+        let spec = |block_size, num_blocks, kv_type| CacheSpec { block_size, num_blocks, kv_type, host_slots: 0 };
         check(
             shape(1, 80, 64),
             spec(16, 1, KvType::Q8_0),
@@ -488,21 +533,26 @@ mod tests {
     }
 
     #[test]
-    fn copies_that_depend_on_one_another_are_apart() {
-        let copies = |pairs: &[(u32, u32)]| -> Vec<BlockCopy> {
-            pairs.iter().map(|&(from, to)| BlockCopy { from, to }).collect()
+    fn moves_that_depend_on_one_another_are_apart() {
+        let check = |moves: &[BlockMove], lengths: &[usize]| {
+            let runs: Vec<_> = independent_runs(moves).collect();
+            assert_eq!(runs.iter().map(|run| run.len()).collect::<Vec<_>>(), lengths, "{moves:?}");
+            assert_eq!(runs.concat(), moves);
         };
-        let check = |pairs: &[(u32, u32)], lengths: &[usize]| {
-            let copies = copies(pairs);
-            let runs: Vec<_> = independent_runs(&copies).collect();
-            assert_eq!(runs.iter().map(|run| run.len()).collect::<Vec<_>>(), lengths, "{pairs:?}");
-            assert_eq!(runs.concat(), copies);
+        let copies = |pairs: &[(u32, u32)], lengths: &[usize]| {
+            let moves: Vec<_> = pairs.iter().map(|&(from, to)| BlockMove::Copy { from, to }).collect();
+            check(&moves, lengths);
         };
-        check(&[], &[]);
-        check(&[(1, 2), (1, 3), (4, 5)], &[3]);
-        check(&[(1, 2), (2, 3)], &[1, 1]);
-        check(&[(1, 2), (3, 2), (5, 6)], &[1, 2]);
-        check(&[(1, 2), (3, 1)], &[1, 1]);
-        check(&[(7, 7), (7, 8)], &[1, 1]);
+        copies(&[], &[]);
+        copies(&[(1, 2), (1, 3), (4, 5)], &[3]);
+        copies(&[(1, 2), (2, 3)], &[1, 1]);
+        copies(&[(1, 2), (3, 2), (5, 6)], &[1, 2]);
+        copies(&[(1, 2), (3, 1)], &[1, 1]);
+        copies(&[(7, 7), (7, 8)], &[1, 1]);
+        let save = |block, slot| BlockMove::Save { block, slot };
+        let load = |slot, block| BlockMove::Load { slot, block };
+        check(&[save(1, 2), save(2, 1), save(3, 1)], &[2, 1]);
+        check(&[load(1, 2), load(1, 1), load(0, 2)], &[2, 1]);
+        check(&[save(0, 0), load(0, 1), BlockMove::Copy { from: 1, to: 0 }], &[1, 1, 1]);
     }
 }

@@ -23,8 +23,8 @@ pub use embed::{Embed, EmbedCall};
 pub use forms::FormPtrs;
 pub use gemm::{ExpertGemmCall, Gemm, GemmCall, GemmForm, GemmInput, GemmPart, GroupLayout, GroupPairs, MAX_EXPERTS};
 pub use kv::{
-    CachePlane, CopyBlocks, CopyBlocksCall, HeadPrep, KvLayer, KvLayout, KvLayoutError, RopeWrite, RopeWriteCall,
-    independent_runs,
+    BlockPlace, CachePlane, CopyBlocks, CopyBlocksCall, HeadPrep, KvLayer, KvLayout, KvLayoutError, RopeWrite,
+    RopeWriteCall, from_and_to, independent_runs,
 };
 pub use matvec::{ActivationForm, Activations, ExpertCall, MAX_COLUMNS, MAX_PARTS, Matvec, MatvecCall, MatvecPart};
 pub use mma_check::{MMA_TILE, MmaCheck, MmaCheckCall};

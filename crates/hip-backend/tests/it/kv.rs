@@ -3,10 +3,10 @@
 use rocmforge_attention::{AttentionSpec, RopePairing, RopeScaling, RopeSpec, reference};
 use rocmforge_hip_backend::driver::{Buffer, DevicePtr};
 use rocmforge_hip_backend::ops::{
-    CopyBlocks, CopyBlocksCall, HeadPrep, KvLayout, RopeWrite, RopeWriteCall, independent_runs,
+    BlockPlace, CopyBlocks, CopyBlocksCall, HeadPrep, KvLayout, RopeWrite, RopeWriteCall, from_and_to, independent_runs,
 };
 use rocmforge_program::CacheLayer;
-use rocmforge_program::backend::{BlockCopy, CacheSpec, KvType};
+use rocmforge_program::backend::{BlockMove, CacheSpec, KvType};
 
 use crate::paged::{NONE, World, fits, worst};
 use crate::rig::{Noise, Rig, on_each_device};
@@ -258,33 +258,38 @@ fn blocks_are_copied_in_all_layers() {
             let shapes = [layer(2, 32, 64), layer(1, 96, 32)];
             let odd = [layer(1, 9, 7), layer(3, 5, 2)];
             let shapes = if kv_type == KvType::Q8_0 { shapes } else { [shapes[0].clone(), odd[1].clone()] };
-            let layout = KvLayout::new(&shapes, CacheSpec { block_size: 6, num_blocks: 7, kv_type }).unwrap();
+            let layout =
+                KvLayout::new(&shapes, CacheSpec { block_size: 6, num_blocks: 7, kv_type, host_slots: 0 }).unwrap();
             let before: Vec<u8> = (0..layout.bytes()).map(|i| (i * 31 % 251) as u8).collect();
             let (cache, planes) = (rig.buffer(&before), rig.buffer(layout.planes()));
-            let copies = [(1, 2), (1, 0), (2, 3), (6, 1), (3, 6)].map(|(from, to)| BlockCopy { from, to });
+            let moves = [(1, 2), (1, 0), (2, 3), (6, 1), (3, 6)].map(|(from, to)| BlockMove::Copy { from, to });
             let kernel = CopyBlocks::load(&rig.kernels).unwrap();
-            for run in independent_runs(&copies) {
-                let pairs: Vec<u32> = run.iter().flat_map(|c| [c.from, c.to]).collect();
-                let pairs = rig.buffer(&pairs);
-                let call = CopyBlocksCall {
-                    cache: cache.ptr(),
-                    planes: planes.ptr(),
-                    plane_count: layout.planes().len(),
-                    pairs: pairs.ptr(),
-                    pair_count: run.len(),
-                    largest_block: layout.planes().iter().map(|p| p.block_bytes as usize).max().unwrap(),
-                };
-                kernel.run(&rig.stream, &call).unwrap();
+            let copy = |from: BlockPlace, to: BlockPlace, pairs: &[u32]| {
+                let (pair_count, pairs) = (pairs.len() / 2, rig.buffer(pairs));
+                let (layout, planes, pairs) = (&layout, planes.ptr(), pairs.ptr());
+                kernel.run(&rig.stream, &CopyBlocksCall { layout, planes, from, to, pairs, pair_count }).unwrap();
                 rig.stream.synchronize().unwrap();
+            };
+            let whole = BlockPlace::Cache(cache.ptr());
+            for run in independent_runs(&moves) {
+                let pairs: Vec<u32> = run.iter().map(|&m| from_and_to(m)).flat_map(|(from, to)| [from, to]).collect();
+                copy(whole, whole, &pairs);
             }
             let mut expected = before;
-            for copy in copies {
+            for (from, to) in moves.map(from_and_to) {
                 for plane in layout.planes() {
                     let (bytes, offset) = (plane.block_bytes as usize, plane.offset as usize);
-                    let from = offset + copy.from as usize * bytes;
-                    expected.copy_within(from..from + bytes, offset + copy.to as usize * bytes);
+                    let from = offset + from as usize * bytes;
+                    expected.copy_within(from..from + bytes, offset + to as usize * bytes);
                 }
             }
+            assert!(rig.read::<u8>(&cache) == expected, "{kv_type}");
+            // Two blocks packed, overwritten, and brought back.
+            let packed = rig.room::<u8>(3 * layout.packed_bytes());
+            copy(whole, BlockPlace::Packed(packed.ptr()), &[4, 2, 5, 0]);
+            copy(whole, whole, &[1, 4, 0, 5]);
+            assert!(rig.read::<u8>(&cache) != expected, "{kv_type}");
+            copy(BlockPlace::Packed(packed.ptr()), whole, &[2, 4, 0, 5]);
             assert!(rig.read::<u8>(&cache) == expected, "{kv_type}");
         }
     });

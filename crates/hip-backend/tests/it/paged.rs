@@ -71,8 +71,8 @@ impl World {
             value_dim: spec.value_dim,
             window: spec.window,
         };
-        let layout =
-            KvLayout::new(&[layer], CacheSpec { block_size, num_blocks, kv_type }).expect("it can be laid out");
+        let layout = KvLayout::new(&[layer], CacheSpec { block_size, num_blocks, kv_type, host_slots: 0 })
+            .expect("it can be laid out");
         Self { spec, kv_type, block_size, texts, sinks: None, value_in_key: false, layout }
     }
 
