@@ -6,6 +6,7 @@ pub mod app;
 mod args;
 pub mod body;
 pub mod error;
+pub mod events;
 pub mod generation;
 pub mod guard;
 mod health;

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::app::{Config, ServeError, Server};
 use crate::args::ServeArgs;
+use crate::events;
 
 /// Name of the bundled model in the APIs.
 const DEMO_NAME: &str = "rocmforge-demo";
@@ -39,7 +40,7 @@ async fn run(common: &CommonArgs, args: &ServeArgs, say: impl Fn(&str)) -> Resul
         say(&warning);
     }
     say(&format!("listening on http://{bound}"));
-    let loading = start_engine(common, args)?;
+    let loading = start_engine(common, args, publish_events(args).await?)?;
     let server = Server::new(listener, config, loading.engine.clone());
     let result = server.run(stop).await;
     result.map_err(|error| loading.explain(error))
@@ -93,7 +94,17 @@ impl Loading {
     }
 }
 
-fn start_engine(common: &CommonArgs, args: &ServeArgs) -> Result<Loading, ServeError> {
+/// Starts to publish changes of the cache, if the options say so.
+async fn publish_events(args: &ServeArgs) -> Result<ServiceOptions, ServeError> {
+    let mut options = ServiceOptions::default();
+    if let Some((sender, publisher)) = events::bind(args).await.map_err(ServeError::BadOption)? {
+        options.on_cache_events = Some(Box::new(move |changes| sender.send(&changes)));
+        tokio::spawn(publisher.run());
+    }
+    Ok(options)
+}
+
+fn start_engine(common: &CommonArgs, args: &ServeArgs, service: ServiceOptions) -> Result<Loading, ServeError> {
     let is_bad_input = Arc::new(AtomicBool::new(false));
     let (common, options) = (common.clone(), args.engine_options(common));
     let noted = is_bad_input.clone();
@@ -102,7 +113,7 @@ fn start_engine(common: &CommonArgs, args: &ServeArgs) -> Result<Loading, ServeE
         noted.store(loaded.as_ref().is_err_and(|error| error.is_bad_input()), Ordering::Relaxed);
         loaded
     };
-    let engine = EngineHandle::start(ServiceOptions::default(), load)?;
+    let engine = EngineHandle::start(service, load)?;
     Ok(Loading { engine, is_bad_input })
 }
 
