@@ -181,8 +181,6 @@ impl Answers {
                 }
                 self.usage.timings = timings;
             }
-            // A job asks for text.
-            Event::Embedding { .. } => {}
         }
         Ok(())
     }

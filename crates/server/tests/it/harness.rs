@@ -10,6 +10,7 @@ use rocmforge_engine::{EngineHandle, Event, Request, ServiceOptions};
 use rocmforge_launch::CommonArgs;
 use rocmforge_server::ServeArgs;
 use rocmforge_server::app::{AppState, Config, ServeError, Server};
+use rocmforge_server::events;
 use rocmforge_tokenizer::EncodeOptions;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -79,7 +80,12 @@ impl Harness {
             before_load();
             common.load_engine(engine_options.clone(), true)
         };
-        let engine = EngineHandle::start(ServiceOptions::default(), load).expect("a thread");
+        let mut service = ServiceOptions::default();
+        if let Some((sender, publisher)) = runtime.block_on(events::bind(&serve)).expect("free endpoints") {
+            service.on_cache_events = Some(Box::new(move |changes| sender.send(&changes)));
+            runtime.spawn(publisher.run());
+        }
+        let engine = EngineHandle::start(service, load).expect("a thread");
         let server = Server::new(listener, config, engine);
         let state = server.state().clone();
         let (stop, stopped) = mpsc::channel(2);

@@ -2,6 +2,7 @@
 
 mod clients;
 mod docs;
+mod events;
 mod harness;
 mod health;
 mod hostile;
