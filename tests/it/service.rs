@@ -253,6 +253,32 @@ fn when_the_cache_is_too_small_for_all_they_take_turns() {
 }
 
 #[test]
+fn what_made_room_comes_back_from_the_host() {
+    let handle = start_with(EngineOptions { cache_tokens: Some(640), host_cache_tokens: 4096, ..options() });
+    let long =
+        |n: usize| Request { end_tokens: EndTokens::Ignored, max_tokens: Some(120), ..ask(&handle, QUESTIONS[n]) };
+    let alone: Vec<Answer> = (0..8).map(|n| one(&handle, long(n))).collect();
+    for _ in 0..2 {
+        let streams: Vec<EventStream> = (0..8).map(|n| handle.submit(long(n)).expect("accepted")).collect();
+        for (stream, alone) in streams.into_iter().zip(&alone) {
+            let answer = read(stream, 1).remove(0);
+            assert_eq!((&answer.text, &answer.tokens), (&alone.text, &alone.tokens));
+        }
+        settled(&handle);
+    }
+    let mut registry = prometheus_client::registry::Registry::default();
+    handle.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).expect("it is written");
+    let figure = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("it is there");
+        line.trim().parse::<f64>().expect("a number")
+    };
+    assert!(figure("vllm:num_preemptions_total") > 0.0, "{text}");
+    assert!(figure("vllm:external_prefix_cache_hits_total") > 0.0, "{text}");
+}
+
+#[test]
 fn a_shared_prefix_is_computed_once() {
     let handle = start_with(options());
     let prefix = "Remember this list: apple, pear, plum, fig, date, lime, kiwi, melon. ".repeat(4);

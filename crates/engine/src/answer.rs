@@ -95,7 +95,7 @@ impl Answer {
         match row {
             Row::Sampled(SampledToken { token: Some(token), logprob }) => {
                 self.sampler.accept_generated(&[token]);
-                Ok(Sampled { token, logprob, top: Vec::new() })
+                Ok(Sampled { token, logprob: Some(logprob), top: Vec::new() })
             }
             Row::Sampled(_) => Err("no token can be chosen: each one is banned, by the model or by the request".into()),
             Row::Logits(logits) => {

@@ -197,7 +197,8 @@ fn choose(
     };
     let Ok(Appended { sampled, text, next }) = answer.advance(row, mask) else { return Next::Failed };
     metrics.token(active.submitted, before);
-    let logprobs = active.request.sampling.logprobs.is_some().then_some((sampled.logprob, sampled.top));
+    let is_asked = active.request.sampling.logprobs.is_some();
+    let logprobs = sampled.logprob.filter(|_| is_asked).map(|logprob| (logprob, sampled.top));
     on_event(Event::Token { request, index, token: sampled.token, text, logprobs });
     next
 }

@@ -39,8 +39,8 @@ pub struct Sampled {
     /// The token.
     pub token: TokenId,
     /// ln p of the token in the model's own distribution, the softmax of the raw logits
-    /// before any stage.
-    pub logprob: f32,
+    /// before any stage; `None` unless `logprobs` asks for it.
+    pub logprob: Option<f32>,
     /// The most probable tokens of the model's own distribution, as many as `logprobs` asks for.
     pub top: Vec<TokenLogprob>,
 }
@@ -124,18 +124,22 @@ impl Sampler {
     /// After an error the sampler is as it was before the call.
     pub fn sample_masked(&mut self, logits: &[f32], mask: Option<&TokenMask>) -> Result<Sampled, SamplerError> {
         WORKSPACE.with_borrow_mut(|work| {
-            let (token, logit, log_z) = self.choose(logits, mask, work)?;
+            let (token, logit) = self.choose(logits, mask, work)?;
             if let Some(mirostat) = self.params.mirostat.filter(|_| !self.is_greedy()) {
                 let z = work.mirostat_log_z;
                 self.mirostat_mu = stages::next_limit(mirostat, self.mirostat_mu, logit, z);
             }
             self.history.push(token, true);
             self.position += 1;
-            let wanted = self.params.logprobs.unwrap_or(0) as usize;
+            let Some(wanted) = self.params.logprobs else {
+                return Ok(Sampled { token, logprob: None, top: Vec::new() });
+            };
+            // A pass over the vocabulary that takes longer than a greedy choice.
+            let log_z = logprobs::log_z(logits, math::scan(logits).max);
             Ok(Sampled {
                 token,
-                logprob: logprobs::logprob(logits[token as usize], log_z),
-                top: logprobs::top_logprobs(logits, wanted, log_z, &mut work.selector),
+                logprob: Some(logprobs::logprob(logits[token as usize], log_z)),
+                top: logprobs::top_logprobs(logits, wanted as usize, log_z, &mut work.selector),
             })
         })
     }
@@ -205,20 +209,19 @@ impl Sampler {
         self.params.temperature == 0.0
     }
 
-    /// The token, its logit after all stages, and the model's normalization.
+    /// The token, and its logit after all stages.
     fn choose(
         &self,
         logits: &[f32],
         mask: Option<&TokenMask>,
         work: &mut Candidates,
-    ) -> Result<(TokenId, f32, f64), SamplerError> {
+    ) -> Result<(TokenId, f32), SamplerError> {
         let scan = self.check(logits, mask)?;
-        let log_z = logprobs::log_z(logits, scan.max);
-        if let Some((token, logit)) = self.prepare(logits, mask, scan, work)? {
-            return Ok((token, logit, log_z));
+        if let Some(greedy) = self.prepare(logits, mask, scan, work)? {
+            return Ok(greedy);
         }
         let index = work.draw(uniform(self.seed, self.position, Stream::Token));
-        Ok((work.id(index), work.logits[index], log_z))
+        Ok((work.id(index), work.logits[index]))
     }
 
     fn check(&self, logits: &[f32], mask: Option<&TokenMask>) -> Result<Scan, SamplerError> {

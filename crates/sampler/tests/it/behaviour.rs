@@ -79,7 +79,8 @@ fn logprobs_are_those_of_the_raw_row() {
     };
     let sampled = sampler(&params).sample(&logits).unwrap();
     assert_eq!(sampled.token, 4);
-    assert!((f64::from(sampled.logprob) - exact(4)).abs() < 1e-6);
+    let logprob = sampled.logprob.expect("it was asked for");
+    assert!((f64::from(logprob) - exact(4)).abs() < 1e-6);
     let mut ids: Vec<TokenId> = (0..VOCAB as TokenId).collect();
     ids.sort_by(|a, b| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b)));
     assert_eq!(sampled.top.iter().map(|t| t.token).collect::<Vec<_>>(), ids[..7]);
