@@ -7,5 +7,6 @@ mod harness;
 mod health;
 mod hostile;
 mod page;
+mod process;
 mod server;
 mod tools;
