@@ -34,7 +34,8 @@ pub fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     read.and_then(|value| reader.end().map(|()| value)).map_err(|error| {
         let words = error.to_string();
         let message = words.rsplit_once(" at line ").map_or(words.as_str(), |(message, _)| message);
-        malformed(offset(text, error.line(), error.column()), message.to_owned())
+        let at = if error.is_eof() { text.len() } else { offset(text, error.line(), error.column()) };
+        malformed(at, message.to_owned())
     })
 }
 

@@ -149,8 +149,6 @@ impl Answers {
     fn take(&mut self, part: usize, event: Event) -> Result<(), ApiError> {
         let prompt = &mut self.prompts[part];
         match event {
-            // No job asks for vectors.
-            Event::Embedding { .. } => {}
             Event::PromptLogprobs { logprobs, .. } => {
                 let choice = part as u32 * self.sequences;
                 self.ready.push_back(Piece { choice, kind: PieceKind::Prompt(logprobs), tokens: Vec::new() });
@@ -181,6 +179,8 @@ impl Answers {
                 }
                 self.usage.timings = timings;
             }
+            // A job asks for text.
+            Event::Embedding { .. } => {}
         }
         Ok(())
     }
@@ -239,11 +239,16 @@ impl Choice {
     }
 }
 
-/// What a client is told of an answer that could not go on.
+/// What a client is told of an answer that could not go on. Only reasons that lie in its own request are repeated.
 pub(super) fn failure(reason: &FinishReason) -> ApiError {
     match reason {
-        FinishReason::Error(why) if why.starts_with("no token is left") => ApiError::invalid(why.as_str()),
+        FinishReason::Error(why) if REQUEST_FAULTS.iter().any(|fault| why.starts_with(fault)) => {
+            ApiError::invalid(why.as_str())
+        }
         FinishReason::Error(why) => ApiError::internal(why),
         other => ApiError::internal(other.name()),
     }
 }
+
+/// How the reasons begin that lie in a request: its bans leave nothing, or its constraint is beyond the limits of a step.
+const REQUEST_FAULTS: [&str; 2] = ["no token is left", "the constraint is too complex"];

@@ -83,6 +83,11 @@ impl Generator {
         &self.inner.engine
     }
 
+    /// About how many bytes of compiled grammars are kept.
+    pub fn grammar_cache_bytes(&self) -> usize {
+        self.inner.grammars.get().map_or(0, GrammarCache::bytes)
+    }
+
     /// The model.
     ///
     /// # Errors

@@ -3,4 +3,6 @@
 mod bodies;
 mod callers;
 mod connections;
+mod grammars;
 mod heads;
+mod requests;
