@@ -5,6 +5,7 @@
 
 pub mod cpu;
 pub mod gpu;
+pub mod serve;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -40,6 +40,8 @@ enum Task {
     BenchCpu(bench::cpu::CpuArgs),
     /// Speed on a GPU against a command that runs llama-bench, in alternation
     BenchGpu(bench::gpu::GpuArgs),
+    /// Load on servers that speak OpenAI's API, ours and others, in alternation
+    BenchServe(bench::serve::ServeArgs),
     /// Tests on the GPU of this machine, or on any HIP library
     TestGpu(gpu::test::TestArgs),
     /// Programs and data for the tests, to be carried to a machine that has a GPU and no Rust
@@ -56,6 +58,7 @@ fn main() {
         Task::Kernels(args) => kernels::run(&args),
         Task::BenchCpu(args) => bench::cpu::run(&args),
         Task::BenchGpu(args) => bench::gpu::run(&args),
+        Task::BenchServe(args) => bench::serve::run(&args),
         Task::TestGpu(args) => gpu::test::run(&args),
         Task::Pack(args) => gpu::pack::run(&args),
     };
