@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -89,8 +90,9 @@ impl Acceptor {
         address: SocketAddr,
         is_draining: watch::Receiver<bool>,
     ) {
-        // An answer's pieces are sent as they come.
+        // An answer's pieces are sent as they come, and few of them wait. A socket that refuses works all the same.
         let _ = socket.set_nodelay(true);
+        let _ = SockRef::from(&socket).set_send_buffer_size(self.limits.send_buffer);
         let Some((slot, is_reserved)) = self.slot() else {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
             self.turn_away(connections, socket);

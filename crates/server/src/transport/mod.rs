@@ -37,6 +37,8 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Header lines.
     pub headers: usize,
+    /// Bytes of an answer that wait in the system for a peer to take them; the system doubles this for its own needs.
+    pub send_buffer: usize,
 }
 
 impl Default for Limits {
@@ -51,6 +53,7 @@ impl Default for Limits {
             line_bytes: 8 << 10,
             head_bytes: 32 << 10,
             headers: 100,
+            send_buffer: 256 << 10,
         }
     }
 }

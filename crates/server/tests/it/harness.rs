@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rocmforge_engine::{EngineHandle, Event, Request, ServiceOptions};
+use rocmforge_engine::{EngineHandle, Event, Request, ServiceOptions, SubmitError};
 use rocmforge_launch::CommonArgs;
 use rocmforge_server::ServeArgs;
 use rocmforge_server::app::{AppState, Config, ServeError, Server};
@@ -201,7 +201,14 @@ fn answer(engine: &EngineHandle) -> String {
     let prompt = model.tokenizer.encode("Once upon a time", EncodeOptions::default()).expect("a prompt");
     let mut request = Request { max_tokens: Some(48), ..Request::new(prompt) };
     request.sampling.temperature = 0.0;
-    let mut stream = engine.submit(request).expect("it is taken");
+    let mut stream = loop {
+        match engine.submit(request.clone()) {
+            Ok(stream) => break stream,
+            // A test may have filled the queue.
+            Err(SubmitError::Busy { .. }) => std::thread::sleep(Duration::from_millis(5)),
+            Err(error) => panic!("{error}"),
+        }
+    };
     let mut text = String::new();
     while let Some(event) = stream.next_blocking() {
         match event {
@@ -221,7 +228,10 @@ pub struct Wire {
 
 impl Wire {
     pub fn to(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("it listens");
+        Self::over(TcpStream::connect(address).expect("it listens"))
+    }
+
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("a time");
         stream.set_write_timeout(Some(PATIENCE)).expect("a time");
         stream.set_nodelay(true).expect("no delay");

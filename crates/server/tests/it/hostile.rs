@@ -6,3 +6,5 @@ mod connections;
 mod grammars;
 mod heads;
 mod requests;
+mod process;
+mod streams;
