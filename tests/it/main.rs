@@ -12,3 +12,4 @@ mod invariance;
 mod private_fake;
 mod second_tier;
 mod service;
+mod simulated;
