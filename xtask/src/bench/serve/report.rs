@@ -117,15 +117,7 @@ pub fn table(names: &[String], found: &[Vec<Summary>]) -> String {
     let metrics = found[0].first().map(|summary| summary.metrics.as_slice()).unwrap_or_default();
     let row = |(at, (name, _)): (usize, &(String, f64))| {
         let medians = found.iter().map(|rounds| number(median_of(rounds, at)));
-        let ratios = found.iter().skip(1).map(|rounds| {
-            let ratios = ratios_of(&found[0], rounds, at);
-            format!(
-                "{:.3} ({:.3}, {:.3})",
-                percentile(&ratios, 0.5),
-                percentile(&ratios, 0.0),
-                percentile(&ratios, 1.0)
-            )
-        });
+        let ratios = found.iter().skip(1).map(|rounds| ratio(&ratios_of(&found[0], rounds, at)));
         std::iter::once(name.clone()).chain(medians).chain(ratios).collect()
     };
     let rows: Vec<Vec<String>> = metrics.iter().enumerate().map(row).collect();
@@ -158,6 +150,15 @@ fn median_of(rounds: &[Summary], at: usize) -> f64 {
 
 fn ratios_of(first: &[Summary], other: &[Summary], at: usize) -> Vec<f64> {
     sorted(first.iter().zip(other).map(|(a, b)| b.metrics[at].1 / a.metrics[at].1).collect())
+}
+
+/// Median, least and largest of sorted ratios, unless something was divided by nothing.
+fn ratio(sorted: &[f64]) -> String {
+    if sorted.iter().any(|ratio| !ratio.is_finite()) {
+        return "-".into();
+    }
+    let [median, least, largest] = [0.5, 0.0, 1.0].map(|share| percentile(sorted, share));
+    format!("{median:.3} ({least:.3}, {largest:.3})")
 }
 
 fn number(x: f64) -> String {

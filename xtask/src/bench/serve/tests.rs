@@ -172,6 +172,7 @@ fn servers_take_turns_and_are_compared() {
     assert_eq!(ratios[0]["prompt tokens"], json!([1.0, 1.0, 1.0]));
     let text = table(&urls, &found);
     assert!(text.lines().any(|line| line.starts_with("output tokens ") && line.ends_with("1.000 (1.000, 1.000)")));
+    assert!(text.lines().any(|line| line.starts_with("requests failed") && line.ends_with(" -")), "{text}");
 }
 
 #[test]
