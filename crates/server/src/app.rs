@@ -18,6 +18,7 @@ use crate::generation::{Generator, GeneratorOptions};
 use crate::guard::{self, BodyLimits, Hosts, Keys, KeysError, Origins};
 use crate::metrics::{self, Metrics};
 use crate::requests::RequestTable;
+use crate::telemetry::Spans;
 use crate::transport::{Acceptor, Counters, Limits};
 use crate::{health, page};
 
@@ -36,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// What bodies may take.
     pub bodies: BodyLimits,
+    /// Where spans of requests go.
+    pub spans: Spans,
     /// Whether figures are read without a key.
     pub metrics_open: bool,
     /// Whether routes exist that act on the whole server.
@@ -71,6 +74,7 @@ impl Config {
             origins: Origins::new(&args.cors_origin),
             limits,
             bodies: BodyLimits::new(args.max_body_bytes),
+            spans: Spans::to(args.otlp_traces_endpoint.as_deref()).map_err(ServeError::BadOption)?,
             metrics_open: args.metrics_open,
             enable_admin: args.enable_admin,
             allow_request_templates: args.allow_request_templates,

@@ -5,7 +5,7 @@
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -21,7 +21,7 @@ use crate::app::AppState;
 use crate::error::{ApiError, shown};
 use crate::health;
 use crate::metrics::{InFlight, Observed};
-use crate::telemetry::TraceContext;
+use crate::telemetry::{Span, TraceContext};
 use crate::transport::{Peer, Refusal};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -140,6 +140,11 @@ impl Drop for Recorded {
         let is_whole = self.is_whole || self.body.is_end_stream();
         let route = route.as_ref().map_or("", MatchedPath::as_str);
         state.metrics.observe(&Observed { route, status: *status, time, is_whole });
+        if in_flight.is_some() {
+            let (status, began) = (status.as_u16(), SystemTime::now() - time);
+            let span = Span { trace: *trace, request_id: name, method, route, status, began, is_whole };
+            state.config.spans.record(&span);
+        }
         let (status, bytes) = (status.as_u16(), self.sent);
         let milliseconds = time.as_micros() as f64 / 1e3;
         let end = if is_whole { "sent" } else { "cut off" };

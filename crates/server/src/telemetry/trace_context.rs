@@ -34,6 +34,11 @@ impl TraceContext {
         format!("{:032x}", self.trace)
     }
 
+    /// The ids of the trace and of our part of it.
+    pub fn ids(&self) -> (u128, u64) {
+        (self.trace, self.span)
+    }
+
     /// The ids of the trace and of the caller's part, and whether the caller records it.
     pub fn parent(&self) -> Option<(u128, u64, bool)> {
         self.parent.map(|parent| (self.trace, parent, self.is_sampled))

@@ -5,6 +5,6 @@ mod callers;
 mod connections;
 mod grammars;
 mod heads;
-mod requests;
 mod process;
+mod requests;
 mod streams;
