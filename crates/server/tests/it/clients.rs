@@ -2,26 +2,27 @@
 
 use std::process::Command;
 
-use crate::server::Server;
+use crate::harness::{Harness, MODEL};
 use crate::tools::{or_skip, python, run, tests_dir};
 
 const KEY: &str = "a-key-of-the-tests";
+const CONTEXT: &str = "4096";
 
-/// Runs one file of tests in Python against a server that wants a key.
+/// Runs one file of tests in Python against a server that wants a key. Nothing may be held after it.
 fn check(file: &str) {
     let python = or_skip!(python());
-    let server = Server::start(&["--api-key", KEY]);
-    let (model, context) = server.model(Some(KEY));
+    let harness = Harness::with(&["--api-key", KEY, "--ctx-size", CONTEXT]);
     let mut command = Command::new(python);
     command
         .arg(file)
         .current_dir(tests_dir().join("clients"))
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("SERVER_URL", server.url())
+        .env("SERVER_URL", harness.url())
         .env("SERVER_KEY", KEY)
-        .env("SERVER_MODEL", model)
-        .env("SERVER_CONTEXT", context.to_string());
+        .env("SERVER_MODEL", MODEL)
+        .env("SERVER_CONTEXT", CONTEXT);
     run(&mut command).unwrap_or_else(|said| panic!("{said}"));
+    harness.assert_level();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::server::{PROGRAM, Server};
+use crate::harness::Harness;
 use crate::tools::{or_skip, python, run};
 
 const PAGE: &str = include_str!("../../../../docs/src/server.md");
@@ -11,8 +11,8 @@ const PAGE: &str = include_str!("../../../../docs/src/server.md");
 /// The page with the options that all commands have.
 const COMMON: &str = include_str!("../../../../docs/src/command-line.md");
 
-/// The port that the page's examples name.
-const PORT: &str = "8080";
+/// Where the page's examples look for the server.
+const ADDRESS: &str = "127.0.0.1:8080";
 
 /// Texts of the page's blocks in this language, in order.
 fn blocks(language: &str) -> Vec<String> {
@@ -29,36 +29,39 @@ fn blocks(language: &str) -> Vec<String> {
     blocks
 }
 
-/// Runs a block with another port and with the names that it uses.
-fn run_block(server: &Server, program: &Path, option: &str, block: &str) {
-    let script = block.replace(PORT, &server.port.to_string());
-    run(Command::new(program).args([option, &script])).unwrap_or_else(|said| panic!("{block}\n{said}"));
+/// Runs a block against a server on another port.
+fn run_block(harness: &Harness, program: &Path, option: &str, block: &str) {
+    let script = block.replace(ADDRESS, &harness.address.to_string());
+    run(Command::new("timeout").arg("60").arg(program).args([option, &script])).unwrap_or_else(|said| panic!("{block}\n{said}"));
 }
 
 #[test]
 fn every_shell_command_works() {
-    let server = Server::start(&[]);
+    let harness = Harness::with(&["--ctx-size", "4096"]);
     let blocks = blocks("sh");
     assert!(blocks.len() >= 5, "the page has commands");
     for block in blocks {
-        run_block(&server, Path::new("bash"), "-euc", &format!("set -o pipefail\n{block}"));
+        run_block(&harness, Path::new("bash"), "-euc", &format!("set -o pipefail\n{block}"));
     }
 }
 
 #[test]
 fn every_python_example_works() {
     let python = or_skip!(python());
-    let server = Server::start(&[]);
+    let harness = Harness::with(&["--ctx-size", "4096"]);
     let blocks = blocks("python");
     assert!(blocks.len() >= 3, "the page has examples in Python");
     for block in blocks {
-        run_block(&server, &python, "-c", &block);
+        run_block(&harness, &python, "-c", &block);
     }
 }
 
 #[test]
 fn every_flag_is_in_the_table() {
-    let help = Command::new(PROGRAM).arg("--help").output().expect("the program prints its help");
+    let help = Command::new(env!("CARGO_BIN_EXE_rocmforge-server"))
+        .arg("--help")
+        .output()
+        .expect("the program prints its help");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let words = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     let flags = words.filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word));

@@ -22,7 +22,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Name of the model in the APIs.
 pub const MODEL: &str = "rocmforge-demo";
 
+/// Options that are given override the usual ones.
 #[derive(Parser)]
+#[command(args_override_self = true)]
 struct Options {
     #[command(flatten)]
     common: CommonArgs,
@@ -129,6 +131,11 @@ impl Harness {
     /// How the server ended.
     pub fn join(&mut self) -> Result<(), ServeError> {
         self.server.take().expect("it was not joined before").join().expect("it does not panic")
+    }
+
+    /// Where it is, for clients.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn connect(&self) -> Wire {

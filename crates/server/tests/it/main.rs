@@ -1,5 +1,6 @@
 //! Tests of the running server: over its socket, and as programs of others use it.
 
+mod apis;
 mod clients;
 mod docs;
 mod events;
@@ -10,5 +11,4 @@ mod openai;
 mod page;
 mod process;
 mod responses;
-mod server;
 mod tools;
