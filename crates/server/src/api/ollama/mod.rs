@@ -1,6 +1,7 @@
 //! Ollama's API under `/api/`.
 
 mod answer;
+mod embed;
 mod messages;
 mod models;
 mod request;
@@ -23,6 +24,7 @@ use crate::guard::Caller;
 use crate::openapi::{self, Operation};
 use crate::stream::respond;
 use answer::{LineWriter, Shape};
+use embed::{EmbedRequest, EmbeddingsRequest};
 use models::ShowRequest;
 use request::{ChatRequest, Common, GenerateRequest};
 
@@ -34,6 +36,8 @@ pub fn routes() -> Router<AppState> {
     let routes = Router::new()
         .route("/api/chat", post(chat))
         .route("/api/generate", post(generate))
+        .route("/api/embed", post(embed::embed))
+        .route("/api/embeddings", post(embed::embeddings))
         .route("/api/tags", get(models::tags))
         .route("/api/show", post(models::show))
         .route("/api/ps", get(models::ps))
@@ -47,6 +51,8 @@ pub fn operations() -> Vec<Operation> {
     vec![
         openapi::post::<ChatRequest>("/api/chat", "Answers a conversation, in Ollama's form."),
         openapi::post::<GenerateRequest>("/api/generate", "Answers or continues a prompt, in Ollama's form."),
+        openapi::post::<EmbedRequest>("/api/embed", "Texts as vectors, in Ollama's form."),
+        openapi::post::<EmbeddingsRequest>("/api/embeddings", "One text as a vector, as Ollama had it earlier."),
         openapi::get("/api/tags", "The models that there are."),
         openapi::post::<ShowRequest>("/api/show", "What a model is and can do."),
         openapi::get("/api/ps", "The models that are loaded."),
