@@ -32,8 +32,9 @@ fn blocks(language: &str) -> Vec<String> {
 /// Runs a block against a server on another port.
 fn run_block(harness: &Harness, program: &Path, option: &str, block: &str) {
     let script = block.replace(ADDRESS, &harness.address.to_string());
-    run(Command::new("timeout").arg("60").arg(program).args([option, &script]))
-        .unwrap_or_else(|said| panic!("{block}\n{said}"));
+    let mut command = Command::new("timeout");
+    command.arg("60").arg(program).args([option, &script]).current_dir(env!("CARGO_TARGET_TMPDIR"));
+    run(&mut command).unwrap_or_else(|said| panic!("{block}\n{said}"));
 }
 
 #[test]
