@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::Harness;
+use crate::harness::{Harness, PROGRAM};
 use crate::tools::{or_skip, python, run};
 
 const PAGE: &str = include_str!("../../../../docs/src/server.md");
@@ -60,10 +60,7 @@ fn every_python_example_works() {
 
 #[test]
 fn every_flag_is_in_the_table() {
-    let help = Command::new(env!("CARGO_BIN_EXE_rocmforge-server"))
-        .arg("--help")
-        .output()
-        .expect("the program prints its help");
+    let help = Command::new(PROGRAM).arg("--help").output().expect("the program prints its help");
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     let words = help.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
     let flags = words.filter(|word| word.starts_with("--") && !["--help", "--version"].contains(word));

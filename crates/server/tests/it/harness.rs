@@ -19,6 +19,9 @@ use tokio::sync::mpsc;
 /// Longer than anything takes that is not stuck.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// The server's program.
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_rocmforge-server");
+
 /// Name of the model in the APIs.
 pub const MODEL: &str = "rocmforge-demo";
 

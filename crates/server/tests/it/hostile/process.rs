@@ -5,8 +5,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::harness::PROGRAM;
 use crate::harness::{MODEL, Wire, eventually, post};
-use crate::server::PROGRAM;
 
 /// The program with its stderr, once it has said where it listens.
 struct Process {
