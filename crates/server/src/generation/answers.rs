@@ -252,3 +252,84 @@ pub(super) fn failure(reason: &FinishReason) -> ApiError {
 
 /// How the reasons begin that lie in a request: its bans leave nothing, or its constraint is beyond the limits of a step.
 const REQUEST_FAULTS: [&str; 2] = ["no token is left", "the constraint is too complex"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An answer in these pieces, as kinds and texts, and whether it was reasoning at its end.
+    fn taken_apart(format: &OutputFormat, is_structured: bool, prompt: &str, pieces: &[&str]) -> Vec<PieceKind> {
+        let reasoning_end = format.reasoning.filter(|(open, _)| prompt.ends_with(open)).map(|(_, close)| close);
+        let encoded = Encoded {
+            text: prompt.to_owned(),
+            tokens: Vec::new(),
+            format: format.clone(),
+            marks: Vec::new(),
+            reasoning_end,
+        };
+        let mut choice = Choice::new(0, &encoded, is_structured);
+        let mut ready = VecDeque::new();
+        for (token, piece) in (0..).zip(pieces) {
+            choice.tokens.push(TokenInfo { token, logprob: None, top: Vec::new() });
+            choice.text((*piece).to_owned(), &mut ready);
+        }
+        choice.finish(&FinishReason::Stop, None, &mut ready).expect("a good end");
+        let tokens: Vec<TokenId> = ready.iter().flat_map(|piece| &piece.tokens).map(|info| info.token).collect();
+        assert!(tokens.iter().copied().eq(0..pieces.len() as u32), "each token comes once, in order: {tokens:?}");
+        ready.into_iter().map(|piece| piece.kind).collect()
+    }
+
+    fn text(text: &str) -> PieceKind {
+        PieceKind::Text(text.to_owned())
+    }
+
+    fn end(reason: Finish) -> PieceKind {
+        PieceKind::Finished { reason, stop: None }
+    }
+
+    fn full() -> OutputFormat {
+        OutputFormat { reasoning: Some(("<think>", "</think>")), calls: OutputFormat::call_format("hermes") }
+    }
+
+    #[test]
+    fn reasoning_is_split_from_the_answer() {
+        let reasoning = PieceKind::Reasoning("hm".to_owned());
+        let kinds = taken_apart(&full(), false, "a<think>", &["hm", "</thi", "nk>", "yes"]);
+        assert_eq!(kinds, [reasoning.clone(), text("yes"), end(Finish::Stop)]);
+        let kinds = taken_apart(&full(), false, "a", &["<think>", "hm", "</think>", "yes"]);
+        assert_eq!(kinds, [reasoning, text("yes"), end(Finish::Stop)]);
+    }
+
+    #[test]
+    fn calls_are_numbered_and_end_the_answer_by_their_own_reason() {
+        let call = "<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>";
+        let kinds = taken_apart(&full(), false, "a", &["see ", call, call]);
+        let names: Vec<(u32, &str)> = kinds
+            .iter()
+            .filter_map(|kind| match kind {
+                PieceKind::ToolCall { index, name, .. } => Some((*index, name.as_str())),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(names, [(0, "f"), (1, "f")]);
+        assert_eq!(kinds.last(), Some(&end(Finish::ToolCalls)));
+    }
+
+    #[test]
+    fn an_answer_of_a_form_is_not_searched_for_calls() {
+        let llama = OutputFormat { reasoning: None, calls: OutputFormat::call_format("llama3") };
+        let json = "{\"name\": \"f\", \"parameters\": {}}";
+        assert_eq!(taken_apart(&llama, true, "a", &[json]), [text(json), end(Finish::Stop)]);
+        let kinds = taken_apart(&full(), true, "a<think>", &["hm</think>", json]);
+        assert_eq!(kinds, [PieceKind::Reasoning("hm".to_owned()), text(json), end(Finish::Stop)]);
+    }
+
+    #[test]
+    fn only_faults_of_the_request_are_told_in_full() {
+        let told = |why: &str| failure(&FinishReason::Error(why.to_owned()));
+        assert_eq!(told("no token is left: all are banned").status, 400);
+        let inside = told("device lost at 0x7f00");
+        assert_eq!(inside.status, 500);
+        assert!(!inside.message.contains("0x7f00"));
+    }
+}

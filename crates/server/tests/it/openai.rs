@@ -208,6 +208,84 @@ fn a_stop_text_is_found_over_the_borders_of_tokens() {
 }
 
 #[test]
+fn a_stop_token_ends_the_answer_and_is_no_part_of_it() {
+    let server = Harness::start();
+    let whole = ok(server.post(CHAT, &question(json!({"return_token_ids": true}))));
+    let ids = whole["choices"][0]["token_ids"].as_array().expect("ids").clone();
+    let stop = ids[4].clone();
+    let first = ids.iter().position(|id| *id == stop).expect("it is there");
+    let reply = ok(server.post(CHAT, &question(json!({"stop_token_ids": [stop], "return_token_ids": true}))));
+    let choice = &reply["choices"][0];
+    assert_eq!((&choice["stop_reason"], &choice["finish_reason"]), (&stop, &json!("stop")));
+    let text = choice["message"]["content"].as_str().expect("text");
+    assert!(whole["choices"][0]["message"]["content"].as_str().is_some_and(|whole| whole.starts_with(text)));
+    assert_eq!(reply["usage"]["completion_tokens"], first + 1);
+}
+
+#[test]
+fn tokens_are_chosen_among_those_that_are_allowed() {
+    let mut server = Harness::start();
+    let ids = |fields: Value| {
+        let body = json!({"prompt": "Hello", "max_tokens": 24, "temperature": 1, "seed": 3, "return_token_ids": true});
+        let reply = ok(server.post(COMPLETIONS, &with(body, fields)));
+        let ids = reply["choices"][0]["token_ids"].as_array().expect("ids").clone();
+        ids.iter().filter_map(Value::as_u64).collect::<Vec<u64>>()
+    };
+    assert!(ids(json!({"allowed_token_ids": [300, 301], "ignore_eos": true})).iter().all(|id| [300, 301].contains(id)));
+    assert!(ids(json!({"logit_bias": {"500": 100}, "max_tokens": 5})).iter().all(|id| *id == 500));
+    let free = ids(json!({"ignore_eos": true}));
+    let banned = ids(json!({"ignore_eos": true, "logit_bias": {free[0].to_string(): -100}}));
+    assert_ne!(free[0], banned[0]);
+    assert!(ids(json!({"min_tokens": 20})).len() >= 20);
+    let word = ok(server.post("/detokenize", &json!({"tokens": [free[0]]})))["prompt"].clone();
+    assert!(!ids(json!({"ignore_eos": true, "bad_words": [word]})).contains(&free[0]));
+    let long = json!({"prompt": "Hello", "bad_words": ["several words at once"]});
+    server.post(COMPLETIONS, &long).assert_error(400);
+    server.assert_alive_and_level();
+}
+
+#[test]
+fn prompts_can_be_cut_told_and_cached() {
+    let mut server = Harness::start();
+    let prompt = "Paged attention keeps the KV cache in blocks. ".repeat(8);
+    let body = json!({"prompt": prompt, "max_tokens": 1, "temperature": 0});
+    let cached = |fields: Value| {
+        let reply = ok(server.post(COMPLETIONS, &with(body.clone(), fields)));
+        reply["usage"]["prompt_tokens_details"]["cached_tokens"].as_u64().expect("a count")
+    };
+    assert_eq!(cached(json!({})), 0);
+    assert!(cached(json!({})) > 0);
+    assert_eq!(cached(json!({"cache_salt": "mine"})), 0);
+    assert!(cached(json!({"cache_salt": "mine"})) > 0);
+    let cut = ok(server.post(COMPLETIONS, &with(body.clone(), json!({"truncate_prompt_tokens": 5}))));
+    assert_eq!(cut["usage"]["prompt_tokens"], 5);
+    let told = ok(server.post(COMPLETIONS, &with(body, json!({"prompt_logprobs": 2, "cache_salt": "other"}))));
+    let told_prompt = told["choices"][0]["prompt_logprobs"].as_array().expect("a list");
+    assert_eq!(json!(told_prompt.len()), told["usage"]["prompt_tokens"]);
+    assert!(told_prompt[0].is_null() && told_prompt[1].as_object().is_some_and(|top| [2, 3].contains(&top.len())));
+    server.assert_alive_and_level();
+}
+
+#[test]
+fn a_server_that_loads_says_so_and_when_to_come_back() {
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let server = Harness::loading(
+        &[],
+        |_| {},
+        move || {
+            let _ = wait.recv();
+        },
+    );
+    for path in [CHAT, COMPLETIONS] {
+        let reply = server.post(path, &with(question(json!({})), json!({"prompt": "x"})));
+        reply.assert_error(503);
+        assert!(reply.header("retry-after").is_some());
+        assert_eq!(reply.json()["error"]["code"], "model_loading");
+    }
+    drop(go);
+}
+
+#[test]
 fn forms_that_are_asked_for_are_kept() {
     let mut server = Harness::start();
     let schema = json!({
