@@ -34,7 +34,7 @@ struct BlockStored<'a>(
 struct BlockRemoved(&'static str, [u64; 1], &'static str);
 
 #[derive(Serialize)]
-struct AllBlocksCleared(&'static str);
+struct AllBlocksCleared([&'static str; 1]);
 
 #[derive(Serialize)]
 #[serde(untagged)]
@@ -68,7 +68,7 @@ fn change(event: &CacheEvent) -> Change<'_> {
         CacheEvent::BlockRemoved { hash, tier } => {
             Change::Removed(BlockRemoved("BlockRemoved", [hash.0], medium(*tier)))
         }
-        CacheEvent::AllBlocksCleared => Change::Cleared(AllBlocksCleared("AllBlocksCleared")),
+        CacheEvent::AllBlocksCleared => Change::Cleared(AllBlocksCleared(["AllBlocksCleared"])),
     }
 }
 

@@ -201,8 +201,11 @@ fn h64_what_can_never_fit_is_refused_at_once() {
 
 #[test]
 fn h64_running_streams_end_by_themselves_when_the_server_is_asked_to_stop() {
-    let mut server = Harness::start();
-    let mut wires: Vec<Wire> = (0..8).map(|_| send(&server, &long(true))).collect();
+    // Time enough for a debug build on a busy machine.
+    let mut server = Harness::with(&["--shutdown-timeout", "600"]);
+    let mut body = long(true);
+    body["max_tokens"] = json!(300);
+    let mut wires: Vec<Wire> = (0..8).map(|_| send(&server, &body)).collect();
     wires.iter_mut().for_each(begin);
     let mut idle = server.connect();
     server.ask_to_stop();
