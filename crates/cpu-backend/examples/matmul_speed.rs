@@ -1,5 +1,5 @@
 //! Speed of the matrix products: bytes of weights a second for one token, multiply-accumulates
-//! a second for many.
+//! a second for some and for many.
 //!
 //! `cargo run --release -p rocmforge-cpu-backend --example matmul_speed -- [threads] [types...]`
 
@@ -11,6 +11,8 @@ use std::time::Instant;
 
 const SHAPES: [(usize, usize); 4] = [(4864, 896), (896, 4864), (8192, 2048), (2048, 8192)];
 const PROMPT: usize = 128;
+/// Tokens of steps in which several sequences decode.
+const BATCHES: [usize; 7] = [2, 4, 6, 8, 12, 16, 32];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args().skip(1);
@@ -117,12 +119,20 @@ fn report(pool: &Pool, ty: GgmlType, rows: usize, cols: usize) -> Result<(), Box
 
     let one = buffer.quantize(pool, &x[..cols], 1, cols)?;
     let decode = best_of(5, || all.iter().try_for_each(|w| matmul(pool, w, &one, None, &mut out[..rows])))?;
+    let mut batches = Vec::new();
+    for tokens in BATCHES {
+        let some = buffer.quantize(pool, &x[..tokens * cols], tokens, cols)?;
+        let out = &mut out[..tokens * rows];
+        let seconds = best_of(3, || all.iter().try_for_each(|w| matmul(pool, w, &some, None, out)))?;
+        batches.push(format!("{tokens}: {:.0}", (copies * tokens * rows * cols) as f64 / seconds / 1e9));
+    }
     let many = buffer.quantize(pool, &x, PROMPT, cols)?;
     let prefill = best_of(7, || matmul(pool, &all[0], &many, None, &mut out))?;
     println!(
-        "{:8} [{rows:5}, {cols:4}]  decode {:6.1} GB/s  prefill {:7.1} GMAC/s  pack {:5.2} GB/s",
+        "{:8} [{rows:5}, {cols:4}]  decode {:6.1} GB/s  GMAC/s of tokens {}, prefill {:7.1}  pack {:5.2} GB/s",
         ty.name(),
         (copies * len) as f64 / decode / 1e9,
+        batches.join(", "),
         (PROMPT * rows * cols) as f64 / prefill / 1e9,
         pack / 1e9,
     );

@@ -99,6 +99,10 @@ pub(super) struct Kernels {
     pub quantize_row: unsafe fn(&[f32], &mut [Line]),
     /// Quantizes what that left over.
     pub quantize_rest: unsafe fn(&[f32], &[Line], &mut [Line]),
+    /// Tokens that the largest kernel of [`IntKernels::decode`] computes at once.
+    pub decode_tokens: usize,
+    /// Tokens up to which unpacking the weights does not pay (`--example matmul_speed`).
+    pub unpack_after: usize,
     /// Panels that [`IntKernels::dense`] computes at once.
     pub dense_panels: usize,
     /// Tokens that its two kernels compute at once: many, few.
@@ -119,19 +123,22 @@ pub(super) type FloatKernels = [unsafe fn(&Floats); 2];
 
 /// The kernels of one instruction set and one packed format.
 pub(super) struct IntKernels {
-    /// For one token, and for [`DECODE_TOKENS`].
-    pub decode: [unsafe fn(&Decode); 2],
+    /// For one token, for [`FEW_TOKENS`], and for [`Kernels::decode_tokens`].
+    pub decode: [unsafe fn(&Decode); 3],
     pub unpack: unsafe fn(&Unpack),
     /// See [`Kernels::dense_tokens`].
     pub dense: [unsafe fn(&Dense); 2],
 }
 
-/// Tokens of the larger decode kernel.
-pub(super) const DECODE_TOKENS: usize = 4;
+/// Tokens of the second decode kernel.
+pub(super) const FEW_TOKENS: usize = 4;
+/// Tokens of a decode kernel, at most: with 32 registers, the weights of a block and the sums of eight tokens stay in
+/// them.
+pub(super) const DECODE_TOKENS: usize = 8;
 
 /// Compiles every kernel for one instruction set.
 macro_rules! isa {
-    ($name:ident: $simd:ty, panels $p:literal, tokens $t:literal $few:literal,
+    ($name:ident: $simd:ty, decode tokens $d:literal $u:literal, panels $p:literal, tokens $t:literal $few:literal,
      float panels $fp:literal, float tokens $ft:literal $(, $feature:meta)?) => {
         mod $name {
             use super::*;
@@ -139,6 +146,8 @@ macro_rules! isa {
             pub(super) static KERNELS: Kernels = Kernels {
                 quantize_row: row,
                 quantize_rest: rest,
+                decode_tokens: $d,
+                unpack_after: $u,
                 dense_panels: $p,
                 dense_tokens: [$t, $few],
                 float_panels: $fp,
@@ -160,7 +169,7 @@ macro_rules! isa {
 
             const fn kernels<F: Format>() -> IntKernels {
                 IntKernels {
-                    decode: [run_decode::<F, 1>, run_decode::<F, DECODE_TOKENS>],
+                    decode: [run_decode::<F, 1>, run_decode::<F, FEW_TOKENS>, run_decode::<F, $d>],
                     unpack: run_unpack::<F>,
                     dense: [run_dense::<F, $t>, run_dense::<F, $few>],
                 }
@@ -217,13 +226,13 @@ macro_rules! isa {
     };
 }
 
-isa!(scalar: super::super::simd::scalar::Scalar, panels 1, tokens 2 1, float panels 1, float tokens 2);
+isa!(scalar: super::super::simd::scalar::Scalar, decode tokens 4 32, panels 1, tokens 2 1, float panels 1, float tokens 2);
 #[cfg(target_arch = "x86_64")]
-isa!(avx2: super::super::simd::avx2::Avx2<false>, panels 1, tokens 4 2, float panels 1, float tokens 3,
+isa!(avx2: super::super::simd::avx2::Avx2<false>, decode tokens 4 32, panels 1, tokens 4 2, float panels 1, float tokens 3,
     target_feature(enable = "avx2,fma,f16c"));
 #[cfg(target_arch = "x86_64")]
-isa!(avxvnni: super::super::simd::avx2::Avx2<true>, panels 1, tokens 4 2, float panels 1, float tokens 3,
+isa!(avxvnni: super::super::simd::avx2::Avx2<true>, decode tokens 4 32, panels 1, tokens 4 2, float panels 1, float tokens 3,
     target_feature(enable = "avx2,fma,f16c,avxvnni"));
 #[cfg(target_arch = "x86_64")]
-isa!(avx512: super::super::simd::avx512::Avx512, panels 2, tokens 6 4, float panels 2, float tokens 6,
+isa!(avx512: super::super::simd::avx512::Avx512, decode tokens 8 32, panels 2, tokens 6 4, float panels 2, float tokens 6,
     target_feature(enable = "avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512vnni"));

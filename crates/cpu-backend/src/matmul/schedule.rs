@@ -3,7 +3,7 @@
 use super::activations::{Input, Line, stride};
 use super::float::{Floats, RUN};
 use super::format::{BLOCK, ROWS, Spec};
-use super::isa::{DECODE_TOKENS, FloatKernels, IntKernels, Kernels};
+use super::isa::{DECODE_TOKENS, FEW_TOKENS, FloatKernels, IntKernels, Kernels};
 use super::kernels::{CHUNK, DENSE_BLOCK_MAX, Decode, Dense, PANELS_MAX, TOKENS_MAX, Target, Unpack, dense_block};
 use super::pack::{Layout, PackedMatrix};
 use crate::pool::Pool;
@@ -107,8 +107,8 @@ fn unit(k: &Kernels, input: &Input<'_>, work: &Work<'_>, tokens: Range<usize>, p
             if let (Some(ints), Some(lines)) = ((k.ints)(work.w.ty()), input.lines) {
                 let fine = input.fine.filter(|_| spec.fine);
                 let x = Quantized { passes: [Some(lines), fine], stride: stride(input.cols) };
-                if tokens.len() <= DECODE_TOKENS {
-                    few(ints, spec, &x, work, tokens, panels);
+                if tokens.len() <= k.unpack_after {
+                    few(k, ints, spec, &x, work, tokens, panels);
                 } else {
                     many(k, ints, spec, &x, work, tokens, panels);
                 }
@@ -149,26 +149,38 @@ impl<X, const N: usize> Tile<X, N> {
     }
 }
 
-fn few(ints: &IntKernels, spec: &Spec, x: &Quantized<'_>, work: &Work<'_>, tokens: Range<usize>, panels: Range<usize>) {
-    let kernel = ints.decode[usize::from(tokens.len() > 1)];
-    // With two passes a panel at a time, so that the second finds the weights in the cache.
-    let step = if x.passes[1].is_some() { 1 } else { panels.len().max(1) };
+fn few(
+    k: &Kernels,
+    ints: &IntKernels,
+    spec: &Spec,
+    x: &Quantized<'_>,
+    work: &Work<'_>,
+    tokens: Range<usize>,
+    panels: Range<usize>,
+) {
+    // With several passes a panel at a time, so that all but the first find the weights in the cache.
+    let is_once = x.passes[1].is_none() && tokens.len() <= k.decode_tokens;
+    let step = if is_once { panels.len().max(1) } else { 1 };
     for start in panels.clone().step_by(step) {
         for (first, lines) in x.passes() {
-            let tile = Tile::<_, DECODE_TOKENS>::new(work, tokens.clone(), |row| lines[row * x.stride..].as_ptr());
-            let job = Decode {
-                data: work.w.data().as_ptr(),
-                panel_bytes: work.w.stride(),
-                panels: start..panels.end.min(start + step),
-                records: work.w.cols() / (BLOCK * spec.blocks()),
-                first,
-                target: work.target(),
-                x: tile.x.as_ptr(),
-                out: tile.out.as_ptr(),
-            };
-            // SAFETY: an `Isa` exists only if the processor has its instructions; the rest is what
-            // `Work` and `PackedMatrix` promise.
-            unsafe { kernel(&job) };
+            for token in tokens.clone().step_by(k.decode_tokens) {
+                let here = token..tokens.end.min(token + k.decode_tokens);
+                let kernel = ints.decode[usize::from(here.len() > 1) + usize::from(here.len() > FEW_TOKENS)];
+                let tile = Tile::<_, DECODE_TOKENS>::new(work, here, |row| lines[row * x.stride..].as_ptr());
+                let job = Decode {
+                    data: work.w.data().as_ptr(),
+                    panel_bytes: work.w.stride(),
+                    panels: start..panels.end.min(start + step),
+                    records: work.w.cols() / (BLOCK * spec.blocks()),
+                    first,
+                    target: work.target(),
+                    x: tile.x.as_ptr(),
+                    out: tile.out.as_ptr(),
+                };
+                // SAFETY: an `Isa` exists only if the processor has its instructions; the rest is what
+                // `Work` and `PackedMatrix` promise.
+                unsafe { kernel(&job) };
+            }
         }
     }
 }
