@@ -23,7 +23,7 @@ const PROMPT: usize = 40;
 /// Steps until every kind of step was seen twice: from then on nothing is recorded any more.
 const WARM: usize = 2;
 /// What the engine asks of the backend here.
-const ENGINE_LIMITS: StepLimits = StepLimits { max_tokens: 512, max_wanted: 1, max_hidden: 0, max_sequences: 1 };
+const ENGINE_LIMITS: StepLimits = StepLimits { max_tokens: 512, max_wanted: 1, max_hidden: 512, max_sequences: 1 };
 /// Blocks of the cache that is left room for.
 const FEW_BLOCKS: usize = 2;
 

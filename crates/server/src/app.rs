@@ -247,6 +247,9 @@ impl Server {
         };
         acceptor.abort();
         state.engine.stop();
+        // A device is given back by its thread, and not by the end of the process, which drivers complain about.
+        let has_ended = || !matches!(state.engine.status(), Status::Ready | Status::Loading);
+        let _ = tokio::time::timeout(LAST_WORDS, until(has_ended)).await;
         result.and(end)
     }
 }
