@@ -263,7 +263,7 @@ fn sampled(
     while !engine.is_idle() {
         let on_event = &mut |event| match event {
             Event::Token { request, token, .. } => tokens.entry(request).or_default().push(token),
-            Event::Finished { reason: FinishReason::Error(error), .. } => failed = Err(error),
+            Event::Finished { reason: FinishReason::Error(error), .. } => failed = Err(error.to_string()),
             Event::Finished { .. } | Event::PromptLogprobs { .. } | Event::Embedding { .. } => {}
         };
         engine.step(on_event).map_err(|e| e.to_string())?;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use rocmforge_chat::Message;
 use rocmforge_cpu_backend::CpuBackend;
 use rocmforge_engine::{
-    CancelToken, EndTokens, Engine, EngineError, EngineOptions, Event, FinishReason, ModelFile, Request,
+    CancelToken, EndTokens, Engine, EngineError, EngineOptions, Event, Failure, FailureKind, FinishReason, ModelFile,
+    Request,
 };
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
@@ -236,6 +237,7 @@ fn logits_that_are_no_numbers_end_their_request_alone() {
         engine.step(on_event).expect("the step itself runs");
     }
     assert_eq!(tokens, expected.iter().map(|&token| (good, token)).collect::<Vec<_>>());
-    let reason = "row 0 of the step: the model computed no number for the logit of token 9".to_string();
-    assert_eq!(ended, [(bad, FinishReason::Error(reason)), (good, FinishReason::Length)]);
+    let message = "row 0 of the step: the model computed no number for the logit of token 9".to_string();
+    let reason = FinishReason::Error(Failure { kind: FailureKind::Model, message });
+    assert_eq!(ended, [(bad, reason), (good, FinishReason::Length)]);
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use fake_hip::Fault;
 use hip_sys::hipError_t;
 use rocmforge_engine::{
-    EndTokens, Engine, EngineError, EngineOptions, Event, FinishReason, ModelFile, Request, RequestId,
+    EndTokens, Engine, EngineError, EngineOptions, Event, FailureKind, FinishReason, ModelFile, Request, RequestId,
 };
 use rocmforge_hip_backend::HipBackend;
 use rocmforge_hip_backend::driver::Device;
@@ -252,7 +252,10 @@ fn step_until_error(engine: &mut Engine, code: &str) -> Vec<RequestId> {
         let Some(error) = error else { continue };
         assert!(matches!(&error, EngineError::Backend(BackendError::Device(text)) if text.contains(code)), "{error}");
         for (_, reason) in &ended {
-            assert!(matches!(reason, FinishReason::Error(text) if text.contains(code)), "{reason:?}");
+            assert!(
+                matches!(reason, FinishReason::Error(why) if why.kind == FailureKind::Device && why.message.contains(code)),
+                "{reason:?}"
+            );
         }
         assert_eq!(engine.cache_usage().used, 0);
         return ended.into_iter().map(|(id, _)| id).collect();

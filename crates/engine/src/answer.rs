@@ -10,7 +10,7 @@ use rocmforge_scheduler::{EndReason, Next};
 use rocmforge_tokenizer::{Detokenizer, TokenId, Tokenizer};
 
 use crate::stop::StopMatcher;
-use crate::{EndTokens, FinishReason, Request, StopMatch};
+use crate::{EndTokens, Failure, FailureKind, FinishReason, Request, StopMatch};
 
 /// What a row of a step yields: a token that the device chose, or the logits `[vocab]` to choose from.
 #[derive(Clone, Copy)]
@@ -42,7 +42,7 @@ pub(crate) struct Answer {
     pub last_token: Option<Instant>,
     pub stop: Option<StopMatch>,
     /// Why it cannot go on.
-    pub error: Option<String>,
+    pub error: Option<Failure>,
 }
 
 impl Answer {
@@ -80,7 +80,7 @@ impl Answer {
     }
 
     /// Chooses the next token. After an error the answer has ended.
-    pub fn advance(&mut self, row: Row<'_>, mask: &mut TokenMask) -> Result<Appended, String> {
+    pub fn advance(&mut self, row: Row<'_>, mask: &mut TokenMask) -> Result<Appended, Failure> {
         let sampled = self.choose(row, mask).inspect_err(|error| self.error = Some(error.clone()))?;
         let now = Instant::now();
         self.first_token.get_or_insert(now);
@@ -91,26 +91,32 @@ impl Answer {
         Ok(Appended { sampled, text, next })
     }
 
-    fn choose(&mut self, row: Row<'_>, mask: &mut TokenMask) -> Result<Sampled, String> {
+    fn choose(&mut self, row: Row<'_>, mask: &mut TokenMask) -> Result<Sampled, Failure> {
         match row {
             Row::Sampled(SampledToken { token: Some(token), logprob }) => {
                 self.sampler.accept_generated(&[token]);
                 Ok(Sampled { token, logprob: Some(logprob), top: Vec::new() })
             }
-            Row::Sampled(_) => Err("no token can be chosen: each one is banned, by the model or by the request".into()),
+            Row::Sampled(_) => Err(self.nothing_to_choose()),
             Row::Logits(logits) => {
                 let is_masked = self.mask(mask)?;
-                let sampled = self.sampler.sample_masked(logits, is_masked.then_some(&*mask));
-                sampled.map_err(|error| error.to_string())
+                Ok(self.sampler.sample_masked(logits, is_masked.then_some(&*mask))?)
             }
         }
     }
 
+    /// Why a device found no token. Without bans of the request it was the model that left none.
+    fn nothing_to_choose(&self) -> Failure {
+        let is_banned = !self.sampler.params().logit_bias.is_empty();
+        let kind = if is_banned { FailureKind::Request } else { FailureKind::Model };
+        Failure::new(kind, "no token is left: each one is banned, by the model or by `logit_bias`")
+    }
+
     /// Writes what may come next; `false`: anything may.
-    fn mask(&mut self, mask: &mut TokenMask) -> Result<bool, String> {
+    fn mask(&mut self, mask: &mut TokenMask) -> Result<bool, Failure> {
         let must_go_on = self.must_go_on();
         match &mut self.matcher {
-            Some(matcher) => matcher.mask(mask.words_mut()).map_err(|error| error.to_string())?,
+            Some(matcher) => matcher.mask(mask.words_mut())?,
             None if must_go_on => mask.words_mut().fill(u32::MAX),
             None => return Ok(false),
         }
@@ -155,7 +161,7 @@ impl Answer {
     fn completes_grammar(&mut self, token: TokenId) -> bool {
         let Some(matcher) = &mut self.matcher else { return false };
         if let Err(error) = matcher.accept(token) {
-            self.error = Some(error.to_string());
+            self.error = Some(error.into());
             return true;
         }
         matcher.is_finished()
@@ -176,12 +182,13 @@ impl Answer {
         if let Some(error) = &self.error {
             return FinishReason::Error(error.clone());
         }
+        let device = |why| FinishReason::Error(Failure::new(FailureKind::Device, why));
         match reason {
             EndReason::Stop => FinishReason::Stop,
             EndReason::Length => FinishReason::Length,
             EndReason::Cancelled => FinishReason::Cancelled,
-            EndReason::Failed => FinishReason::Error("the step did not fit in the device's memory".into()),
-            EndReason::Suspect => FinishReason::Error("the device failed each time this request was under way".into()),
+            EndReason::Failed => device("the step did not fit in the device's memory"),
+            EndReason::Suspect => device("the device failed each time this request was under way"),
         }
     }
 }

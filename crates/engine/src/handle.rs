@@ -347,7 +347,7 @@ impl EngineHandle {
         self.shared.is_draining.store(true, Ordering::Relaxed);
     }
 
-    /// Ends all requests with an error.
+    /// Ends all requests with an error of the kind [`FailureKind::Stopped`](crate::FailureKind::Stopped).
     pub fn end_all(&self, why: &str) {
         self.shared.mailbox.post(Message::EndAll(why.to_string()));
     }

@@ -10,6 +10,8 @@ use rocmforge_sampler::{SamplingParams, TokenLogprob};
 use rocmforge_scheduler::{ClientId, RequestId};
 use rocmforge_tokenizer::TokenId;
 
+use crate::Failure;
+
 /// Stops a request from another thread or a signal handler.
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken(Arc<AtomicBool>);
@@ -132,7 +134,7 @@ pub enum FinishReason {
     /// It was asked to stop.
     Cancelled,
     /// It could not go on, for the reason given.
-    Error(String),
+    Error(Failure),
 }
 
 impl FinishReason {

@@ -10,7 +10,7 @@ use rocmforge_tokenizer::TokenId;
 
 use crate::answer::{Appended, Row};
 use crate::engine::Active;
-use crate::{Engine, EngineError, Event, Metrics, PromptLogprob};
+use crate::{Engine, EngineError, Event, Failure, Metrics, PromptLogprob};
 
 impl Engine {
     /// Computes one batch and tells what came of it. Does nothing when the engine is idle.
@@ -21,7 +21,7 @@ impl Engine {
     pub fn step(&mut self, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
         let result = self.try_step(on_event);
         if let Err(error) = &result {
-            self.fail_running(&error.to_string(), on_event)?;
+            self.fail_running(&error.into(), on_event)?;
         }
         result
     }
@@ -78,10 +78,10 @@ impl Engine {
     }
 
     /// Ends what runs after a step that came to nothing. What the cache held counts as lost.
-    pub(crate) fn fail_running(&mut self, why: &str, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
+    pub(crate) fn fail_running(&mut self, why: &Failure, on_event: &mut dyn FnMut(Event)) -> Result<(), EngineError> {
         for (&id, active) in &mut self.active {
             if active.started.is_some() && self.scheduler.fail(id) {
-                active.answers.iter_mut().for_each(|answer| answer.error = Some(why.to_string()));
+                active.answers.iter_mut().for_each(|answer| answer.error = Some(why.clone()));
             }
         }
         self.scheduler.step_failed(StepFailure::Transient);
@@ -91,10 +91,10 @@ impl Engine {
     }
 
     /// Ends every request with an error.
-    pub(crate) fn end_all(&mut self, why: &str, on_event: &mut dyn FnMut(Event)) {
+    pub(crate) fn end_all(&mut self, why: &Failure, on_event: &mut dyn FnMut(Event)) {
         for (&id, active) in &mut self.active {
             if self.scheduler.fail(id) {
-                active.answers.iter_mut().for_each(|answer| answer.error = Some(why.to_string()));
+                active.answers.iter_mut().for_each(|answer| answer.error = Some(why.clone()));
             }
         }
         // Those that waited have ended; those that run do in the next step.
@@ -191,7 +191,7 @@ fn choose(
     let row = match row {
         Ok(row) => row,
         Err(bad) => {
-            answer.error = Some(bad.to_string());
+            answer.error = Some(bad.into());
             return Next::Failed;
         }
     };
@@ -260,7 +260,7 @@ impl<'a> Rows<'a> {
             active.pooled.resize(state.len(), 0.0);
             active.pooled.iter_mut().zip(state).for_each(|(sum, &x)| *sum += f64::from(x));
             if let Err(bad) = self.check() {
-                active.answers[0].error = Some(bad.to_string());
+                active.answers[0].error = Some(bad.into());
             }
         }
         if item.start + item.count == active.prompt_tokens && active.answers[0].error.is_none() {

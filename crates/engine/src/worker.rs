@@ -12,7 +12,7 @@ use rocmforge_scheduler::RequestId;
 use crate::handle::{Shared, Status};
 use crate::intake::Prepared;
 use crate::stream::Channel;
-use crate::{Engine, EngineError, Event, FinishReason, Timings, Usage};
+use crate::{Engine, EngineError, Event, Failure, FailureKind, FinishReason, Timings, Usage};
 
 /// How often the engine may be loaded again after a failure before it is given up.
 const MOST_RESTARTS: usize = 5;
@@ -23,7 +23,7 @@ pub(crate) enum Message {
     Submit(Box<Prepared>, Arc<Channel>),
     /// The reader of a request that was held back has taken enough.
     Resume(RequestId),
-    /// Every request ends with this error.
+    /// Every request ends, since the engine is about to stop for this reason.
     EndAll(String),
     /// A request was cancelled.
     Wake,
@@ -110,7 +110,10 @@ impl Worker {
             tracing::error!("the engine has ended: {why}");
         }
         self.shared.set_status(end.clone());
-        let why = if let Status::Failed(why) = end { why } else { "the engine was stopped".into() };
+        let why = match end {
+            Status::Failed(why) => Failure::new(FailureKind::Engine, why),
+            _ => Failure::new(FailureKind::Stopped, "the engine was stopped"),
+        };
         self.end_streams(&why);
         for message in self.shared.mailbox.take() {
             if let Message::Submit(_, channel) = message {
@@ -176,7 +179,7 @@ impl Worker {
                         channel.name(id);
                         self.streams.insert(id, channel);
                     }
-                    Err(error) => self.end_stream(&channel, RequestId(0), answers, &error.to_string()),
+                    Err(error) => self.end_stream(&channel, RequestId(0), answers, &(&error).into()),
                 }
             }
             Message::Resume(id) => {
@@ -184,7 +187,7 @@ impl Worker {
             }
             Message::EndAll(why) => {
                 let streams = &mut self.streams;
-                engine.end_all(&why, &mut |event| {
+                engine.end_all(&Failure::new(FailureKind::Stopped, why), &mut |event| {
                     deliver(streams, event, &mut Vec::new());
                 });
             }
@@ -214,7 +217,7 @@ impl Worker {
             return engine.replace_device(fresh).map_err(|error| error.to_string());
         }
         let streams = &mut self.streams;
-        let failed = engine.fail_running(&error.to_string(), &mut |event| {
+        let failed = engine.fail_running(&error.into(), &mut |event| {
             deliver(streams, event, &mut Vec::new());
         });
         failed.map_err(|error| error.to_string())
@@ -222,7 +225,7 @@ impl Worker {
 
     /// After a panic nothing of the engine can be relied on: every request ends, and a new engine takes its place.
     fn restart(&mut self, engine: &mut Engine) -> Result<(), String> {
-        self.end_streams("the engine failed and is being restarted");
+        self.end_streams(&Failure::new(FailureKind::Engine, "the engine failed and is being restarted"));
         self.spend_restart()?;
         engine.leave_device();
         *engine = self.load_guarded()?;
@@ -240,20 +243,20 @@ impl Worker {
         Ok(())
     }
 
-    fn end_streams(&mut self, why: &str) {
+    fn end_streams(&mut self, why: &Failure) {
         for (id, channel) in std::mem::take(&mut self.streams) {
             self.end_stream(&channel, id, 1, why);
         }
     }
 
     /// Ends a stream whose request the engine does not know, or not any more.
-    fn end_stream(&self, channel: &Channel, request: RequestId, answers: u32, why: &str) {
+    fn end_stream(&self, channel: &Channel, request: RequestId, answers: u32, why: &Failure) {
         for index in 0..answers {
             channel.push(Event::Finished {
                 request,
                 index,
                 text: String::new(),
-                reason: FinishReason::Error(why.to_string()),
+                reason: FinishReason::Error(why.clone()),
                 stop: None,
                 usage: Usage::default(),
                 timings: Timings::default(),

@@ -156,6 +156,11 @@ impl ApiError {
         Self::unavailable(message, Duration::from_secs(2)).code("model_loading")
     }
 
+    /// 503: the server ends.
+    pub fn shutting_down() -> Self {
+        Self::unavailable("the server is shutting down", Duration::from_secs(2)).code("shutting_down")
+    }
+
     /// 503: try again later.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
         let mut error = Self::new(StatusCode::SERVICE_UNAVAILABLE, message);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use rocmforge_chat::{OutputEvent, OutputFormat, OutputParser};
-use rocmforge_engine::{Event, EventStream, FinishReason, ModelInfo, StopMatch};
+use rocmforge_engine::{Event, EventStream, Failure, FailureKind, FinishReason, ModelInfo, StopMatch};
 use rocmforge_sampler::TokenId;
 use uuid::Uuid;
 
@@ -242,16 +242,12 @@ impl Choice {
 /// What a client is told of an answer that could not go on. Only reasons that lie in its own request are repeated.
 pub(super) fn failure(reason: &FinishReason) -> ApiError {
     match reason {
-        FinishReason::Error(why) if REQUEST_FAULTS.iter().any(|fault| why.starts_with(fault)) => {
-            ApiError::invalid(why.as_str())
-        }
-        FinishReason::Error(why) => ApiError::internal(why),
+        FinishReason::Error(Failure { kind: FailureKind::Request, message }) => ApiError::invalid(message.as_str()),
+        FinishReason::Error(Failure { kind: FailureKind::Stopped, .. }) => ApiError::shutting_down(),
+        FinishReason::Error(failure) => ApiError::internal(failure),
         other => ApiError::internal(other.name()),
     }
 }
-
-/// How the reasons begin that lie in a request: its bans leave nothing, or its constraint is beyond the limits of a step.
-const REQUEST_FAULTS: [&str; 2] = ["no token is left", "the constraint is too complex"];
 
 #[cfg(test)]
 mod tests {
@@ -326,10 +322,15 @@ mod tests {
 
     #[test]
     fn only_faults_of_the_request_are_told_in_full() {
-        let told = |why: &str| failure(&FinishReason::Error(why.to_owned()));
-        assert_eq!(told("no token is left: all are banned").status, 400);
-        let inside = told("device lost at 0x7f00");
-        assert_eq!(inside.status, 500);
-        assert!(!inside.message.contains("0x7f00"));
+        let told = |kind| failure(&FinishReason::Error(Failure { kind, message: "at 0x7f00".into() }));
+        let fault = told(FailureKind::Request);
+        assert_eq!((fault.status.as_u16(), fault.message.as_str()), (400, "at 0x7f00"));
+        let stopped = told(FailureKind::Stopped);
+        assert_eq!((stopped.status.as_u16(), stopped.message.as_str()), (503, "the server is shutting down"));
+        for kind in [FailureKind::Model, FailureKind::Device, FailureKind::Engine] {
+            let inside = told(kind);
+            assert_eq!(inside.status, 500);
+            assert!(!inside.message.contains("0x7f00"), "{kind:?}");
+        }
     }
 }

@@ -299,7 +299,7 @@ impl From<SubmitError> for ApiError {
                 Self::unavailable(message, retry_after).code("queue_full")
             }
             SubmitError::Loading => Self::loading(),
-            SubmitError::Stopping => Self::unavailable("the server is shutting down", soon).code("shutting_down"),
+            SubmitError::Stopping => Self::shutting_down(),
             SubmitError::Dead(why) => {
                 tracing::error!(%why, "a request came to an engine that has failed");
                 Self::unavailable("the engine has failed; whoever runs the server must restart it", soon)
