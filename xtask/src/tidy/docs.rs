@@ -42,12 +42,16 @@ pub fn common_options(workspace: &Workspace) -> Vec<Finding> {
 /// Variables that sources read are on the page for users, those that tests and their fake of HIP read are on the page for
 /// contributors, and these pages name no others.
 pub fn variables(workspace: &Workspace) -> Vec<Finding> {
-    let is_of_tests = |path: &str| path.contains("/tests/") || path.starts_with("crates/fake-hip/");
+    let is_of_tests =
+        |path: &str| path.contains("/tests/") || path.starts_with("tests/") || path.starts_with("crates/fake-hip/");
     let mut findings = Vec::new();
     for (of_tests, page) in [(false, COMMAND_LINE_PAGE), (true, TESTS_PAGE)] {
         let sources = workspace
             .texts_ending(".rs")
-            .filter(|(path, _)| path.starts_with("crates/") && (path.contains("/src/") || path.contains("/tests/")))
+            .filter(|(path, _)| {
+                path.starts_with("tests/it/")
+                    || path.starts_with("crates/") && (path.contains("/src/") || path.contains("/tests/"))
+            })
             .filter(|(path, _)| is_of_tests(path) == of_tests);
         let read: BTreeSet<&str> = sources.flat_map(|(_, text)| variables_in(text)).collect();
         let told: BTreeSet<&str> = variables_in(workspace.text(page)).collect();
