@@ -132,8 +132,6 @@ impl Engine {
             vocab_size: program.vocab_size,
             context_length: parts.context.length,
             max_sequences: parts.limits.max_sequences,
-            block_size: pool.block_size(),
-            num_blocks: pool.num_blocks(),
         };
         Ok(Self {
             scheduler: Scheduler::new(scheduler, &pool)?,
@@ -191,6 +189,11 @@ impl Engine {
     /// no length was asked for.
     pub fn wanted_context_length(&self) -> usize {
         self.context.wanted
+    }
+
+    /// Sequences that run at once, at most.
+    pub fn max_sequences(&self) -> usize {
+        self.limits.max_sequences
     }
 
     /// The KV cache on the device.

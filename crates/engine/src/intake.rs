@@ -17,8 +17,6 @@ pub(crate) struct Intake {
     pub vocab_size: usize,
     pub context_length: usize,
     pub max_sequences: usize,
-    pub block_size: usize,
-    pub num_blocks: usize,
 }
 
 /// A request that may be queued.
@@ -46,8 +44,8 @@ impl Intake {
         for &token in &request.stop_tokens {
             self.check_token(token)?;
         }
-        // Only what the pool can hold may begin: it could never end otherwise.
-        let room = (self.block_size * self.num_blocks + 1).min(context) - tokens;
+        // The cache holds a whole context, so whatever begins can end.
+        let room = context - tokens;
         let asked = if request.pooling.is_some() { Some(0) } else { request.max_tokens };
         let max_tokens = asked.map_or(room, |most| most.min(room));
         let mut sampler = Sampler::new(request.sampling.clone(), self.vocab_size)?;
