@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use rocmforge_engine::{Engine, EngineError, EngineOptions, ModelFile};
-use rocmforge_program::backend::KvType;
-
 use crate::terminal::bytes;
 use crate::{CommonArgs, device};
+use rocmforge_engine::{Engine, EngineError, EngineOptions, ModelFile};
 
 impl CommonArgs {
     /// The model that was asked for, or the bundled one.
@@ -42,17 +40,21 @@ impl CommonArgs {
     /// What runs where, in one line.
     fn describe(&self, engine: &Engine) -> String {
         let program = engine.program();
-        let token_bytes = KvType::from(self.kv_type).bytes(program.cache_elements_per_token());
+        let cache = engine.cache_spec();
         let (context, wanted) = (engine.context_length(), engine.wanted_context_length());
         let cut =
             if wanted > context { format!(" of {wanted}, which is what fits on the device") } else { String::new() };
+        let together = match engine.max_sequences() {
+            1 => String::new(),
+            count => format!(", up to {count} answers at once"),
+        };
         format!(
-            "{} ({}, {}) on {}; context {context} tokens{cut}, KV cache {} ({})",
+            "{} ({}, {}) on {}; context {context} tokens{cut}{together}, KV cache {} ({})",
             engine.file().path().display(),
             program.name,
             bytes(engine.file().file_bytes()),
             engine.device().name,
-            bytes((token_bytes * context) as u64),
+            bytes(cache.bytes(program).unwrap_or(usize::MAX) as u64),
             self.kv_type_name(),
         )
     }
