@@ -41,8 +41,6 @@ pub struct Config {
     pub spans: Spans,
     /// Whether figures are read without a key.
     pub metrics_open: bool,
-    /// Whether routes exist that act on the whole server.
-    pub enable_admin: bool,
     /// Whether requests may bring chat templates.
     pub allow_request_templates: bool,
     /// How long a step may take before the engine counts as stuck.
@@ -76,7 +74,6 @@ impl Config {
             bodies: BodyLimits::new(args.max_body_bytes),
             spans: Spans::to(args.otlp_traces_endpoint.as_deref()).map_err(ServeError::BadOption)?,
             metrics_open: args.metrics_open,
-            enable_admin: args.enable_admin,
             allow_request_templates: args.allow_request_templates,
             stall_time: Duration::from_secs(args.stall_timeout),
             shutdown_time: Duration::from_secs(args.shutdown_timeout),

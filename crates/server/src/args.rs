@@ -39,9 +39,6 @@ pub struct ServeArgs {
     /// Let /metrics be read without a key
     #[arg(long)]
     pub metrics_open: bool,
-    /// Offer routes that act on the whole server, such as forgetting all cached prompts
-    #[arg(long)]
-    pub enable_admin: bool,
     /// Let requests bring chat templates of their own
     #[arg(long)]
     pub allow_request_templates: bool,
