@@ -101,10 +101,12 @@ async function grow(turn, chunks) {
 /** Pieces stand for tokens until the server sends its own count. */
 function count({ start, first, last }, pieces, usage) {
   const tokens = usage?.completion_tokens ?? pieces;
-  const seconds = (last - first) / 1000;
+  // Pieces of a quick answer arrive together; then only the time since the question says how fast it was.
+  const isQuick = last - first < 100;
+  const [counted, milliseconds] = isQuick ? [tokens, last - start] : [tokens - 1, last - first];
   return {
     tokens,
-    rate: seconds > 0 ? (tokens - 1) / seconds : 0,
+    rate: milliseconds > 0 ? (1000 * counted) / milliseconds : 0,
     first: first && first - start,
     prompt: usage?.prompt_tokens,
     cached: usage?.prompt_tokens_details?.cached_tokens,
