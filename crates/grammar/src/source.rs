@@ -53,4 +53,4 @@ pub(crate) fn json_grammar(schema: Value) -> GrammarWithLexer {
 }
 
 /// White space between two tokens of JSON. Without an end to it, a weak model may write nothing else.
-const WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,80}";
+const WHITESPACE: &str = r"[\x20\x0A\x0D\x09]{1,20}";
