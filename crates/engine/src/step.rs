@@ -156,7 +156,10 @@ impl Engine {
             let samples = item.samples;
             // The answers' tokens come from the last row, all of them.
             let of_prompt = item.rows - usize::from(samples > 0);
-            let Some(active) = active.get_mut(&item.sequence.request) else { continue };
+            let Some(active) = active.get_mut(&item.sequence.request) else {
+                rows.skip(item.rows);
+                continue;
+            };
             if active.request.pooling.is_some() {
                 rows.pool(item, active, on_event);
                 continue;
@@ -277,6 +280,14 @@ impl<'a> Rows<'a> {
             _ => Row::Logits(self.logits.next().unwrap_or_default()),
         };
         self.check().map(|()| row)
+    }
+
+    /// Goes past rows of logits that nobody wants any more.
+    fn skip(&mut self, count: usize) {
+        for _ in 0..count {
+            // Whatever they hold.
+            let _ = self.next();
+        }
     }
 
     /// Goes past a row, and says whether its numbers are none.
