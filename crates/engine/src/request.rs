@@ -271,6 +271,11 @@ impl Event {
         }
     }
 
+    /// Whether nothing of its request comes after it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Event::Finished { is_last: true, .. })
+    }
+
     fn is_of(&self, answer: u32) -> bool {
         matches!(self, Event::Token { index, .. } | Event::Finished { index, .. } if *index == answer)
     }

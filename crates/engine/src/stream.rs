@@ -42,20 +42,17 @@ impl Channel {
     }
 
     /// Hands an event over; `true`: enough wait, the request is to be held back until its reader has taken some.
+    ///
+    /// The last event closes the channel in the same moment: a reader that takes it and leaves cancels nothing, and so
+    /// not the requests that share its token either.
     pub fn push(&self, event: Event) -> bool {
         let mut state = self.lock();
+        state.is_closed |= event.is_last();
         state.events.push_back(event);
         let must_hold = state.events.len() >= MOST_WAITING && !state.is_held_back;
         state.is_held_back |= must_hold;
         self.wake(state);
         must_hold
-    }
-
-    /// Says that no more will come.
-    pub fn close(&self) {
-        let mut state = self.lock();
-        state.is_closed = true;
-        self.wake(state);
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
@@ -149,9 +146,23 @@ impl Drop for EventStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{FinishReason, Timings, Usage};
 
     fn event(n: u64) -> Event {
         Event::PromptLogprobs { request: RequestId(n), logprobs: Vec::new() }
+    }
+
+    fn last(n: u64) -> Event {
+        Event::Finished {
+            request: RequestId(n),
+            index: 0,
+            text: String::new(),
+            reason: FinishReason::Stop,
+            stop: None,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            is_last: true,
+        }
     }
 
     #[test]
@@ -159,10 +170,10 @@ mod tests {
         let (channel, mailbox) = (Arc::new(Channel::default()), Arc::new(Mailbox::default()));
         channel.name(RequestId(7));
         let mut stream = EventStream::new(channel.clone(), mailbox.clone(), CancelToken::new());
-        let held: Vec<bool> = (0..MOST_WAITING as u64 + 2).map(|n| channel.push(event(n))).collect();
+        let held: Vec<bool> = (0..MOST_WAITING as u64 + 1).map(|n| channel.push(event(n))).collect();
         assert_eq!(held.iter().position(|&held| held), Some(MOST_WAITING - 1));
         assert_eq!(held.iter().filter(|&&held| held).count(), 1);
-        channel.close();
+        channel.push(last(MOST_WAITING as u64 + 1));
         let mut seen = 0;
         while let Some(next) = stream.next_blocking() {
             assert_eq!(next.request(), RequestId(seen));
@@ -181,9 +192,10 @@ mod tests {
         drop(open);
         assert!(cancel.is_cancelled());
         let channel = Arc::new(Channel::default());
-        channel.close();
-        let over = EventStream::new(channel, mailbox, CancelToken::new());
+        channel.push(last(0));
+        let mut over = EventStream::new(channel, mailbox, CancelToken::new());
         let cancel = over.cancel_token().clone();
+        assert!(over.next_blocking().is_some_and(|event| event.is_last()));
         drop(over);
         assert!(!cancel.is_cancelled());
     }

@@ -263,7 +263,6 @@ impl Worker {
                 is_last: index + 1 == answers,
             });
         }
-        channel.close();
     }
 }
 
@@ -271,12 +270,11 @@ impl Worker {
 fn deliver(streams: &mut HashMap<RequestId, Arc<Channel>>, event: Event, held: &mut Vec<RequestId>) {
     let id = event.request();
     let Some(channel) = streams.get(&id) else { return };
-    let is_last = matches!(event, Event::Finished { is_last: true, .. });
+    let is_last = event.is_last();
     if channel.push(event) {
         held.push(id);
     }
     if is_last {
-        channel.close();
         streams.remove(&id);
     }
 }

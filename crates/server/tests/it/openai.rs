@@ -419,3 +419,16 @@ fn the_document_describes_every_route() {
     assert_eq!(schema["properties"]["top_logprobs"]["maximum"], 20);
     assert_eq!(schema["required"], json!(["messages"]));
 }
+
+#[test]
+fn prompts_of_one_request_all_get_their_answers_though_one_ends_before_the_other() {
+    let server = Harness::start();
+    let texts: Vec<String> = (0..24).map(|i| "a longer text ".repeat(i % 5 + 1)).collect();
+    for _ in 0..10 {
+        let body = ok(server.post("/v1/embeddings", &json!({"input": texts})));
+        assert_eq!(body["data"].as_array().map(Vec::len), Some(texts.len()));
+        let body = ok(server.post(COMPLETIONS, &json!({"prompt": texts, "max_tokens": 3, "ignore_eos": true})));
+        let choices = body["choices"].as_array().expect("choices");
+        assert!(choices.iter().all(|choice| choice["finish_reason"] == "length"), "{body}");
+    }
+}
