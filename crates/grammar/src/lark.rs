@@ -5,16 +5,17 @@ use std::fmt::Write as _;
 use rocmforge_tokenizer::TokenId;
 
 use crate::limits::within;
-use crate::{GrammarError, GrammarVocab, Limits};
+use crate::{GrammarError, GrammarVocab, Limits, repeats};
 
 /// The grammar of texts that a regular expression matches as a whole.
-pub(crate) fn regex(regex: &str) -> Result<String, GrammarError> {
+pub(crate) fn regex(regex: &str, limits: &Limits) -> Result<String, GrammarError> {
     if regex.is_empty() {
         return choice(&[String::new()]);
     }
     // The library's own reading is lenient at some ends; what is no regular expression shall not pass.
     regex_syntax::parse(regex)
         .map_err(|error| GrammarError::Invalid { kind: "regular expression", message: syntax_message(&error) })?;
+    repeats::check_regex(regex, "", limits)?;
     Ok(format!("start: /{}/\n", llguidance::regex_to_lark(regex, "")))
 }
 
@@ -39,6 +40,7 @@ pub(crate) fn checked(text: &str, limits: &Limits) -> Result<String, GrammarErro
     let brackets = text.bytes().filter(|byte| matches!(byte, b'(' | b'[' | b'{' | b'~')).count();
     within("brackets of the grammar", brackets, MOST_BRACKETS)?;
     within("lines of the grammar", text.lines().count(), limits.rules * 8)?;
+    repeats::check_lark(text, limits)?;
     Ok(text.to_owned())
 }
 

@@ -8,6 +8,7 @@ mod grammar;
 mod lark;
 mod limits;
 mod matcher;
+mod repeats;
 mod schema;
 mod source;
 mod spec;

@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::limits::within;
-use crate::{GrammarError, Limits};
+use crate::{GrammarError, Limits, repeats};
 
 /// What the value of a keyword is.
 #[derive(Clone, Copy)]
@@ -140,6 +140,7 @@ impl Walk<'_> {
             None => return Err(invalid(&format!("`$ref`: nothing at `#{pointer}`"))),
         };
         check_keywords(fields)?;
+        repeats::check_patterns(fields, self.limits)?;
         for (keyword, holds) in ENFORCED {
             if let Some(value) = fields.get(*keyword) {
                 check_size(keyword, *holds, value, self.limits)?;

@@ -11,7 +11,7 @@ pub(crate) fn source(vocab: &GrammarVocab, spec: &Spec, limits: &Limits) -> Resu
     let grammars = match spec {
         Spec::JsonObject => vec![json_grammar(json!({"type": "object"}))],
         Spec::JsonSchema(schema) => vec![json_grammar(schema::prepare(schema, limits)?)],
-        Spec::Regex(regex) => vec![lark_grammar(lark::regex(regex)?)],
+        Spec::Regex(regex) => vec![lark_grammar(lark::regex(regex, limits)?)],
         Spec::Choice(choices) => vec![lark_grammar(lark::choice(choices)?)],
         Spec::Lark(text) => vec![lark_grammar(lark::checked(text, limits)?)],
         Spec::Gbnf(text) => vec![lark_grammar(gbnf::to_lark(text, limits)?)],

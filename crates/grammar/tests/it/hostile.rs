@@ -66,6 +66,45 @@ fn h44_nested_repetitions_are_bounded() {
 }
 
 #[test]
+fn h44_a_thousand_million_repetitions_of_a_regex_are_refused_wherever_it_stands() {
+    let lark = |text: &str| Spec::Lark(text.to_owned());
+    for spec in [
+        regex("a{1000000000}"),
+        regex("(b|(a{2,1000000000}c)*)"),
+        regex("a{1000000000,}"),
+        schema(r#"{"type": "string", "pattern": "^a{1000000000}$"}"#),
+        schema(r#"{"type": "object", "properties": {"p": {"type": "string", "pattern": "a{0,1000000000}"}}}"#),
+        schema(r#"{"type": "object", "patternProperties": {"^a{1000000000}$": {"type": "string"}}}"#),
+        lark("start: /a{1000000000}/"),
+        lark("start: \"//\" T // a comment\nT: /\\/b/ /a {1000000000}/x"),
+        lark("start: \"a\"{0,1000000000}"),
+        lark("start: (\"a\" b)~0..1000000000\nb: \"(\" b? \")\""),
+        lark("start: \"a\" %json {\"type\": \"string\", \"pattern\": \"a{1000000000}\"}"),
+        Spec::After { mark: "</think>".to_owned(), then: Box::new(regex("a{1000000000}")) },
+    ] {
+        let told = refusal(&spec);
+        assert!(told.contains("repetition: 1000000000 is above the limit"), "{spec:?}: {told}");
+    }
+}
+
+#[test]
+fn what_only_looks_like_a_repetition_is_no_count() {
+    let lark = |text: &str| compile(&DEMO, &Spec::Lark(text.to_owned()));
+    for text in [
+        "start: \"a{1000000000}\"",
+        "start: \"a\" // {1000000000}",
+        "start: \"a\" # /a{1000000000}/",
+        r"start: /a\{1000000000\}/",
+        r"start: /[{]1000000000[}]/",
+        "start: %json {\"const\": \"a{1000000000}\"}",
+        "start: \"a\"{2,3} \"b\"~2..3",
+    ] {
+        lark(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    }
+    compile(&DEMO, &regex(r"a\{1000000000\}")).unwrap();
+}
+
+#[test]
 fn h44_a_hundred_thousand_parentheses_are_refused() {
     let nested = |count: usize| regex(&format!("{}a{}", "(".repeat(count), ")".repeat(count)));
     assert!(refusal(&nested(100_000)).contains("bytes of the grammar"));
