@@ -172,6 +172,14 @@ impl Shared {
         self.set_status(Status::Ready);
     }
 
+    /// Nothing is computed: the engine is gone, or is being loaded again.
+    pub fn note_gone(&self) {
+        for figure in [&self.running, &self.used_blocks, &self.cached_blocks] {
+            figure.store(0, Ordering::Relaxed);
+        }
+        self.is_busy.store(false, Ordering::Relaxed);
+    }
+
     /// Notes that the loop is alive.
     pub fn note(&self, engine: &Engine, has_work: bool) {
         let (usage, blocks) = (engine.usage(), engine.cache_usage());
@@ -276,7 +284,10 @@ impl EngineHandle {
         prepared.place = Some(place.map_err(|(waiting, tokens)| self.busy(waiting, tokens))?);
         let channel = Arc::new(Channel::default());
         let stream = EventStream::new(channel.clone(), self.shared.mailbox.clone(), prepared.request.cancel.clone());
-        self.shared.mailbox.post(Message::Submit(Box::new(prepared), channel));
+        if !self.shared.mailbox.post(Message::Submit(Box::new(prepared), channel)) {
+            // It ended meanwhile, and its status says why.
+            return Err(self.accepting().err().unwrap_or(SubmitError::Stopping));
+        }
         Ok(stream)
     }
 

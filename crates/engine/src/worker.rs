@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +34,8 @@ pub(crate) enum Message {
 #[derive(Default)]
 pub(crate) struct Mailbox {
     messages: Mutex<VecDeque<Message>>,
+    /// Nobody reads any more. Changes under the lock of the messages.
+    is_closed: AtomicBool,
     posted: Condvar,
 }
 
@@ -48,9 +50,22 @@ impl Mailbox {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn post(&self, message: Message) {
-        self.lock().push_back(message);
+    /// Leaves a message; `false` if nobody will read it.
+    pub fn post(&self, message: Message) -> bool {
+        let mut messages = self.lock();
+        if self.is_closed.load(Ordering::Relaxed) {
+            return false;
+        }
+        messages.push_back(message);
         self.posted.notify_one();
+        true
+    }
+
+    /// Takes what is there, and nothing from then on.
+    fn close(&self) -> VecDeque<Message> {
+        let mut messages = self.lock();
+        self.is_closed.store(true, Ordering::Relaxed);
+        std::mem::take(&mut *messages)
     }
 
     /// What is there now.
@@ -109,21 +124,24 @@ impl Worker {
         if let Status::Failed(why) = &end {
             tracing::error!("the engine has ended: {why}");
         }
+        self.shared.note_gone();
         self.shared.set_status(end.clone());
         let why = match end {
             Status::Failed(why) => Failure::new(FailureKind::Engine, why),
             _ => Failure::new(FailureKind::Stopped, "the engine was stopped"),
         };
         self.end_streams(&why);
-        for message in self.shared.mailbox.take() {
-            if let Message::Submit(_, channel) = message {
-                self.end_stream(&channel, RequestId(0), 1, &why);
+        for message in self.shared.mailbox.close() {
+            if let Message::Submit(prepared, channel) = message {
+                self.end_stream(&channel, RequestId(0), prepared.request.sequences, &why);
             }
         }
     }
 
     /// Loads, and makes an error of a panic.
     fn load_guarded(&mut self) -> Result<Engine, String> {
+        // However long it takes, it is no step that is stuck.
+        self.shared.note_gone();
         let loaded = catch_unwind(AssertUnwindSafe(|| (self.load)()));
         let mut engine = loaded.map_err(|_| "loading panicked".to_string())?.map_err(|error| error.to_string())?;
         engine.metrics = self.shared.metrics.clone();
