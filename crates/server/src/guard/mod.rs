@@ -96,3 +96,57 @@ pub fn protect(routes: Router<AppState>, state: &AppState) -> Router {
         .layer(from_fn_with_state(state.clone(), access::record))
         .with_state(state.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::extract::Request;
+    use axum::routing::get;
+    use clap::Parser;
+    use http_body_util::BodyExt;
+    use rocmforge_engine::{EngineError, EngineHandle, ServiceOptions};
+    use tokio::net::TcpListener;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::app::{Config, Server};
+    use crate::args::ServeArgs;
+
+    #[derive(Parser)]
+    struct Options {
+        #[command(flatten)]
+        serve: ServeArgs,
+    }
+
+    /// The state of a server whose model is never there.
+    async fn state() -> AppState {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let bound = listener.local_addr().expect("an address");
+        let Options { serve } = Options::parse_from(["test"]);
+        let config = Config::new(&serve, "127.0.0.1", bound, "model").expect("good options");
+        let engine = EngineHandle::start(ServiceOptions::default(), || Err(EngineError::EmptyPrompt));
+        Server::new(listener, config, engine.expect("a thread")).state().clone()
+    }
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_an_error_of_its_request_alone() {
+        let panics = get(async || -> StatusCode { panic!("planted at 0x7f00") });
+        let routes = Router::new().route("/panic", panics).route("/calm", get(async || "calm"));
+        let app = protect(routes, &state().await);
+        let ask = async |path: &str| {
+            let request = Request::get(path).header("host", "localhost").body(Body::empty()).expect("a request");
+            let response = app.clone().oneshot(request).await.expect("an answer");
+            let status = response.status().as_u16();
+            let body = response.into_body().collect().await.expect("a body").to_bytes();
+            (status, String::from_utf8(body.to_vec()).expect("text"))
+        };
+        for _ in 0..2 {
+            let (status, body) = ask("/panic").await;
+            assert_eq!(status, 500);
+            let value: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+            assert_eq!(value["error"]["type"], "server_error");
+            assert!(!body.contains("planted") && !body.contains("0x7f00"), "{body}");
+            assert_eq!(ask("/calm").await, (200, "calm".to_owned()));
+        }
+    }
+}

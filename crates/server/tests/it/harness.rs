@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use rocmforge_engine::{EngineHandle, Event, Request, ServiceOptions, SubmitError};
+use rocmforge_engine::{Engine, EngineError, EngineHandle, EngineOptions, Event, Request, ServiceOptions, SubmitError};
 use rocmforge_launch::CommonArgs;
 use rocmforge_server::ServeArgs;
 use rocmforge_server::app::{AppState, Config, ServeError, Server};
@@ -71,6 +71,18 @@ impl Harness {
         adjust: impl FnOnce(&mut Config),
         before_load: impl Fn() + Send + 'static,
     ) -> Self {
+        Self::with_engine(options, adjust, move |common, options| {
+            before_load();
+            common.load_engine(options, true)
+        })
+    }
+
+    /// A server whose engine is loaded in a way of the test's own.
+    pub fn with_engine(
+        options: &[&str],
+        adjust: impl FnOnce(&mut Config),
+        load: impl Fn(&CommonArgs, EngineOptions) -> Result<Engine, EngineError> + Send + 'static,
+    ) -> Self {
         let usual = ["test", "--device", "cpu", "--threads", "2", "--ctx-size", "1024"];
         let Options { common, serve } = Options::parse_from(usual.iter().chain(options));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -81,10 +93,7 @@ impl Harness {
         let mut config = Config::new(&serve, &serve.host, address, MODEL).expect("good options");
         adjust(&mut config);
         let engine_options = serve.engine_options(&common);
-        let load = move || {
-            before_load();
-            common.load_engine(engine_options.clone(), true)
-        };
+        let load = move || load(&common, engine_options.clone());
         let mut service = ServiceOptions::default();
         if let Some((sender, publisher)) = runtime.block_on(events::bind(&serve)).expect("free endpoints") {
             service.on_cache_events = Some(Box::new(move |changes| sender.send(&changes)));

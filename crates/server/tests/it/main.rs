@@ -4,6 +4,7 @@ mod apis;
 mod clients;
 mod docs;
 mod events;
+mod failures;
 mod harness;
 mod health;
 mod hostile;

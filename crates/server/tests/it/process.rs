@@ -72,7 +72,7 @@ impl Process {
     /// A figure of `/metrics`.
     fn figure(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
-        let line = text.lines().find(|line| line.split('{').next() == Some(name));
+        let line = text.lines().find(|line| line.split(['{', ' ']).next() == Some(name));
         let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
         value.unwrap_or_else(|| panic!("{name} in {text}"))
     }
@@ -138,19 +138,19 @@ struct Answer {
     finish_reason: Option<String>,
     completion_tokens: u64,
     is_done: bool,
-    has_failed: bool,
+    error: Option<String>,
 }
 
 impl Answer {
     /// Takes one event of a stream.
     fn take(&mut self, event: &str) {
-        assert!(!self.is_done && !self.has_failed, "nothing follows the end: {event}");
+        assert!(!self.is_done && self.error.is_none(), "nothing follows the end: {event}");
         if event == "[DONE]" {
             self.is_done = true;
             return;
         }
         let value: Value = serde_json::from_str(event).expect(event);
-        self.has_failed |= value.get("error").is_some();
+        self.error = value["error"]["message"].as_str().map(str::to_owned);
         let choice = &value["choices"][0];
         self.text.push_str(choice["delta"]["content"].as_str().unwrap_or_default());
         if let Some(reason) = choice["finish_reason"].as_str() {
@@ -269,7 +269,22 @@ fn streams_that_take_too_long_end_with_an_error_when_the_server_stops() {
     process.signal("TERM");
     for wire in &mut streams {
         let answer = read(wire, usize::MAX);
-        assert!(answer.has_failed && !answer.is_done, "{answer:?}");
+        assert!(answer.error.as_ref().is_some_and(|why| why.contains("shutting down")), "{answer:?}");
+        assert!(!answer.is_done && answer.finish_reason.is_none(), "{answer:?}");
     }
     assert_eq!(process.wait().code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let mut process = Process::start(&["--shutdown-timeout", "3600"]);
+    // A request whose body does not come keeps the server from ending.
+    let mut late = Wire::to(process.address);
+    let request = post("/v1/chat/completions", "", chat(QUESTIONS[0], 1).to_string().as_bytes());
+    late.send(&request[..request.len() - 1]);
+    assert!(eventually(|| process.figure("rocmforge:http_requests_in_flight") == 1.0), "it has begun");
+    process.signal("TERM");
+    assert!(eventually(|| process.status("/ready") == 503), "the first lets it run");
+    process.signal("TERM");
+    assert_eq!(process.wait().code(), Some(1));
 }
