@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::openapi::{self, Operation, form};
 
 /// Paths that are answered without a key and on a full server.
 const LIVENESS: [&str; 3] = ["/health", "/live", "/ready"];
@@ -31,6 +32,22 @@ pub fn routes() -> Router<AppState> {
         .route("/ping", get(health).post(health))
         .route("/version", get(version))
         .route("/load", get(load))
+}
+
+/// What the OpenAPI document says of them.
+pub fn operations() -> Vec<Operation> {
+    let status = || form::object([("status", form::text())]);
+    let counts = ["server_load", "running", "waiting", "waiting_tokens", "cache_used_blocks", "cache_total_blocks"];
+    vec![
+        openapi::get("/health", "Whether the server lives and gets on with its work.").answers("Status", status()),
+        openapi::get("/live", "Whether the process answers.").answers("Status", status()),
+        openapi::get("/ready", "Whether requests are taken.").answers("Status", status()),
+        openapi::get("/ping", "As /health.").answers("Status", status()),
+        openapi::post_empty("/ping", "As /health.").answers("Status", status()),
+        openapi::get("/version", "The server's version.").answers("Version", form::object([("version", form::text())])),
+        openapi::get("/load", "How much there is to do.")
+            .answers("Load", form::object(counts.map(|name| (name, form::count())))),
+    ]
 }
 
 /// Why the server does not live: an engine that has failed, or one that makes no progress on the work it has.

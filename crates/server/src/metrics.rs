@@ -23,6 +23,7 @@ use rocmforge_engine::EngineHandle;
 
 use crate::app::AppState;
 use crate::error::ApiError;
+use crate::openapi::{self, Operation};
 use crate::transport::Counters;
 
 /// Figures about HTTP, and the registry of all figures.
@@ -196,6 +197,11 @@ impl Collector for Connections {
 /// The route of the figures.
 pub fn routes() -> Router<AppState> {
     Router::new().route("/metrics", get(metrics))
+}
+
+/// What the OpenAPI document says of it.
+pub fn operations() -> Vec<Operation> {
+    vec![openapi::get("/metrics", "Figures, as Prometheus reads them.").answers_as("application/openmetrics-text")]
 }
 
 async fn metrics(State(state): State<AppState>) -> Response {

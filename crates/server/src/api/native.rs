@@ -14,7 +14,7 @@ use crate::body::{Body, Fields, Read};
 use crate::error::{ApiError, Family, shown};
 use crate::generation::{Finish, Job, MOST_TOKENS, Params, Piece, PieceKind, Prompt, Usage};
 use crate::guard::Caller;
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Operation, form};
 use crate::stream::{Encoder, Frames, Wire, respond};
 
 /// The routes of this API.
@@ -31,13 +31,38 @@ pub fn routes() -> Router<AppState> {
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
     vec![
-        openapi::post::<GenerateRequest>("/generate", "Continues a text."),
-        openapi::post::<GenerateRequest>("/generate/stream", "Continues a text, as events."),
-        openapi::post::<TokensRequest>("/inference/v1/generate", "Continues tokens."),
-        openapi::post_empty("/cancel/{id}", "Stops a request by the name in its `x-request-id`."),
-        openapi::get("/status/{id}", "Where a request is in its life."),
-        openapi::get("/models", "The model, with its sizes."),
+        openapi::post::<GenerateRequest>("/generate", "Continues a text.")
+            .answers("Generated", generated())
+            .answers_as(openapi::EVENTS),
+        openapi::post::<GenerateRequest>("/generate/stream", "Continues a text, as events.")
+            .answers_as(openapi::EVENTS),
+        openapi::post::<TokensRequest>("/inference/v1/generate", "Continues tokens.")
+            .answers("Generated", generated())
+            .answers_as(openapi::EVENTS),
+        openapi::post_empty("/cancel/{id}", "Stops a request by the name in its `x-request-id`.").answers(
+            "Cancelled",
+            form::object([("request_id", form::text()), ("cancelled", form::flag()), ("status", form::text())]),
+        ),
+        openapi::get("/status/{id}", "Where a request is in its life.").answers(
+            "Progress",
+            form::object([("request_id", form::text()), ("status", form::text()), ("finished", form::flag())]),
+        ),
+        openapi::get("/models", "The model, with its sizes.")
+            .answers("OwnModels", form::object([("models", form::list(form::map()))])),
     ]
+}
+
+/// A whole answer, for the OpenAPI document.
+fn generated() -> Value {
+    let counts = ["prompt_tokens", "cached_tokens", "completion_tokens"];
+    form::object([
+        ("request_id", form::text()),
+        ("text", form::text()),
+        ("tokens", form::list(form::count())),
+        ("finished", form::flag()),
+        ("finish_reason", form::word(&["stop", "length", "tool_calls", "cancelled"])),
+        ("usage", form::object(counts.map(|name| (name, form::count())))),
+    ])
 }
 
 /// A text to continue.

@@ -11,7 +11,7 @@ use crate::app::AppState;
 use crate::body::{Body, Fields, Read};
 use crate::error::ApiError;
 use crate::generation::{Encoded, Prompt};
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Operation, form};
 
 /// The routes.
 pub fn routes() -> Router<AppState> {
@@ -24,9 +24,24 @@ pub fn routes() -> Router<AppState> {
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
     vec![
-        openapi::post::<TokenizeRequest>("/tokenize", "The tokens of a text or of a conversation."),
-        openapi::post::<DetokenizeRequest>("/detokenize", "The text of tokens."),
-        openapi::get("/tokenizer_info", "What the tokenizer is."),
+        openapi::post::<TokenizeRequest>("/tokenize", "The tokens of a text or of a conversation.").answers(
+            "Tokenized",
+            form::object([
+                ("count", form::count()),
+                ("max_model_len", form::count()),
+                ("tokens", form::list(form::count())),
+            ]),
+        ),
+        openapi::post::<DetokenizeRequest>("/detokenize", "The text of tokens.")
+            .answers("Detokenized", form::object([("prompt", form::text()), ("content", form::text())])),
+        openapi::get("/tokenizer_info", "What the tokenizer is.").answers(
+            "TokenizerInfo",
+            form::object([
+                ("tokenizer_class", form::text()),
+                ("vocab_size", form::count()),
+                ("model_max_length", form::count()),
+            ]),
+        ),
     ]
 }
 

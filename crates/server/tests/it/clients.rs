@@ -10,7 +10,7 @@ const CONTEXT: &str = "4096";
 
 /// Runs one file of tests in Python against a server that wants a key. Nothing may be held after it.
 fn check(file: &str) {
-    let python = or_skip!(python());
+    let python = or_skip!(python("clients"));
     let harness = Harness::with(&["--api-key", KEY, "--ctx-size", CONTEXT]);
     let mut command = Command::new(python);
     command

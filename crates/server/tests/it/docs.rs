@@ -49,7 +49,7 @@ fn every_shell_command_works() {
 
 #[test]
 fn every_python_example_works() {
-    let python = or_skip!(python());
+    let python = or_skip!(python("clients"));
     let harness = Harness::with(&["--ctx-size", "4096"]);
     let blocks = blocks("python");
     assert!(blocks.len() >= 3, "the page has examples in Python");

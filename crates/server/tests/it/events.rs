@@ -92,7 +92,7 @@ async fn follow(server: &Harness, events: &str, replay: &str) {
 /// The same through the library that routers use.
 #[test]
 fn pyzmq_reads_what_is_published() {
-    let python = or_skip!(python());
+    let python = or_skip!(python("clients"));
     let (server, events, replay) = publishing();
     const SCRIPT: &str = include_str!("../clients/events.py");
     let url = format!("http://{}", server.address);

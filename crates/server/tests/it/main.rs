@@ -9,6 +9,7 @@ mod harness;
 mod health;
 mod hostile;
 mod openai;
+mod openapi;
 mod page;
 mod process;
 mod responses;

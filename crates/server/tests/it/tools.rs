@@ -23,10 +23,10 @@ pub fn tests_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// A Python with the packages of `clients/requirements.txt`.
-pub fn python() -> Result<PathBuf, String> {
-    let list = tests_dir().join("clients/requirements.txt");
-    let dir = installed("python", &list, |dir| {
+/// A Python with the packages that `requirements.txt` in this folder of the tests names.
+pub fn python(folder: &str) -> Result<PathBuf, String> {
+    let list = tests_dir().join(folder).join("requirements.txt");
+    let dir = installed(&format!("python-{folder}"), &list, |dir| {
         run(Command::new("python3").args(["-m", "venv"]).arg(dir))?;
         let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
         run(Command::new(dir.join("bin/python")).args(pip).arg(&list))

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::events::SIGNATURE;
 use crate::generation::{Answer, Finish, Usage};
+use crate::openapi::form::{count, list, object, or_null, text, word};
 
 /// An id of ours with a prefix that says of what.
 pub fn id(prefix: &str) -> String {
@@ -34,6 +35,21 @@ pub fn message(model: &str, answer: &Answer, usage: &Usage, max_tokens: usize) -
     message["stop_reason"] = reason.into();
     message["stop_sequence"] = sequence.into();
     message
+}
+
+/// What a whole message looks like, for the OpenAPI document.
+pub fn form() -> Value {
+    let usage = ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"];
+    object([
+        ("id", text()),
+        ("type", word(&["message"])),
+        ("role", word(&["assistant"])),
+        ("model", text()),
+        ("content", list(object([("type", word(&["thinking", "text", "tool_use"]))]))),
+        ("stop_reason", text()),
+        ("stop_sequence", or_null(text())),
+        ("usage", object(usage.map(|name| (name, count())))),
+    ])
 }
 
 fn content(answer: &Answer) -> Vec<Value> {

@@ -17,7 +17,7 @@ use crate::body::Body;
 use crate::error::ApiError;
 use crate::generation::{Job, Prompt};
 use crate::guard::Caller;
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Operation, form};
 use crate::stream::respond;
 
 use events::EventWriter;
@@ -31,8 +31,11 @@ pub fn routes() -> Router<AppState> {
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
     vec![
-        openapi::post::<MessagesRequest>("/v1/messages", "Answers a conversation, in Anthropic's form."),
-        openapi::post::<Question>("/v1/messages/count_tokens", "Tokens of a conversation."),
+        openapi::post::<MessagesRequest>("/v1/messages", "Answers a conversation, in Anthropic's form.")
+            .answers("AnthropicMessage", answer::form())
+            .answers_as(openapi::EVENTS),
+        openapi::post::<Question>("/v1/messages/count_tokens", "Tokens of a conversation.")
+            .answers("AnthropicCount", form::object([("input_tokens", form::count())])),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 mod answer;
 mod embed;
+mod forms;
 mod messages;
 mod models;
 mod request;
@@ -49,14 +50,21 @@ pub fn routes() -> Router<AppState> {
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
     vec![
-        openapi::post::<ChatRequest>("/api/chat", "Answers a conversation, in Ollama's form."),
-        openapi::post::<GenerateRequest>("/api/generate", "Answers or continues a prompt, in Ollama's form."),
-        openapi::post::<EmbedRequest>("/api/embed", "Texts as vectors, in Ollama's form."),
-        openapi::post::<EmbeddingsRequest>("/api/embeddings", "One text as a vector, as Ollama had it earlier."),
-        openapi::get("/api/tags", "The models that there are."),
-        openapi::post::<ShowRequest>("/api/show", "What a model is and can do."),
-        openapi::get("/api/ps", "The models that are loaded."),
-        openapi::get("/api/version", "The version of Ollama whose API this is."),
+        openapi::post::<ChatRequest>("/api/chat", "Answers a conversation, in Ollama's form.")
+            .answers("OllamaChat", forms::chat())
+            .answers_as(openapi::LINES),
+        openapi::post::<GenerateRequest>("/api/generate", "Answers or continues a prompt, in Ollama's form.")
+            .answers("OllamaGenerated", forms::generated())
+            .answers_as(openapi::LINES),
+        openapi::post::<EmbedRequest>("/api/embed", "Texts as vectors, in Ollama's form.")
+            .answers("OllamaVectors", forms::vectors()),
+        openapi::post::<EmbeddingsRequest>("/api/embeddings", "One text as a vector, as Ollama had it earlier.")
+            .answers("OllamaVector", forms::vector()),
+        openapi::get("/api/tags", "The models that there are.").answers("OllamaModels", forms::models()),
+        openapi::post::<ShowRequest>("/api/show", "What a model is and can do.").answers("OllamaModel", forms::shown()),
+        openapi::get("/api/ps", "The models that are loaded.").answers("OllamaModels", forms::models()),
+        openapi::get("/api/version", "The version of Ollama whose API this is.")
+            .answers("OllamaVersion", forms::version()),
     ]
 }
 

@@ -7,6 +7,7 @@ mod completions;
 mod completions_stream;
 mod embeddings;
 mod format;
+mod forms;
 mod logprobs;
 mod messages;
 mod models;
@@ -20,7 +21,7 @@ pub use chat::Conversation;
 pub use responses::ResponseStore;
 
 use crate::app::AppState;
-use crate::openapi::{self, Operation};
+use crate::openapi::{self, Operation, form};
 
 /// The routes.
 pub fn routes() -> Router<AppState> {
@@ -38,16 +39,23 @@ pub fn routes() -> Router<AppState> {
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
     let mut all = vec![
-        openapi::get("/v1/models", "The models that are served."),
-        openapi::get("/v1/models/{id}", "One model."),
-        openapi::post::<completions::CompletionRequest>("/v1/completions", "Continues a text."),
+        openapi::get("/v1/models", "The models that are served.").answers("Models", forms::models()),
+        openapi::get("/v1/models/{id}", "One model.").answers("Model", forms::model()),
+        openapi::post::<completions::CompletionRequest>("/v1/completions", "Continues a text.")
+            .answers("Completion", forms::completion())
+            .answers_as(openapi::EVENTS),
         openapi::post::<completions::CompletionRequest>(
             "/v1/completions/render",
-            "The prompt of a completion in tokens.",
-        ),
-        openapi::post::<chat::ChatRequest>("/v1/chat/completions", "Answers a conversation."),
-        openapi::post::<chat::ChatRequest>("/v1/chat/completions/render", "The prompt of a conversation in tokens."),
-        openapi::post::<embeddings::EmbeddingRequest>("/v1/embeddings", "Vectors of texts."),
+            "The prompts of a completion in tokens.",
+        )
+        .answers("RenderedPrompts", form::list(forms::rendered())),
+        openapi::post::<chat::ChatRequest>("/v1/chat/completions", "Answers a conversation.")
+            .answers("ChatCompletion", forms::chat_completion())
+            .answers_as(openapi::EVENTS),
+        openapi::post::<chat::ChatRequest>("/v1/chat/completions/render", "The prompt of a conversation in tokens.")
+            .answers("RenderedPrompt", forms::rendered()),
+        openapi::post::<embeddings::EmbeddingRequest>("/v1/embeddings", "Vectors of texts.")
+            .answers("Embeddings", forms::embeddings()),
     ];
     all.extend(responses::operations());
     all

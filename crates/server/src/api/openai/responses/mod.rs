@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 pub use store::ResponseStore;
 
 use super::common::{new_id, now};
+use super::forms;
 use crate::api::ask::{Asked, ask};
 use crate::app::AppState;
 use crate::body::Body;
@@ -40,10 +41,13 @@ pub fn routes() -> Router<AppState> {
 /// What the OpenAPI document says of them.
 pub fn operations() -> Vec<Operation> {
     vec![
-        openapi::post::<ResponsesRequest>("/v1/responses", "Answers an input, and remembers the conversation."),
-        openapi::get("/v1/responses/{id}", "A response that is remembered."),
-        openapi::delete("/v1/responses/{id}", "Forgets a response."),
-        openapi::post_empty("/v1/responses/{id}/cancel", "Stops a response that is made in the background."),
+        openapi::post::<ResponsesRequest>("/v1/responses", "Answers an input, and remembers the conversation.")
+            .answers("Response", forms::response())
+            .answers_as(openapi::EVENTS),
+        openapi::get("/v1/responses/{id}", "A response that is remembered.").answers("Response", forms::response()),
+        openapi::delete("/v1/responses/{id}", "Forgets a response.").answers("DeletedResponse", forms::deleted()),
+        openapi::post_empty("/v1/responses/{id}/cancel", "Stops a response that is made in the background.")
+            .answers("Response", forms::response()),
     ]
 }
 
