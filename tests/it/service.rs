@@ -133,7 +133,7 @@ fn sixteen_clients_get_what_each_gets_alone_bit_for_bit() {
     let with_logprobs = |handle: &EngineHandle, n: usize| {
         let mut request = ask(handle, QUESTIONS[n]);
         request.sampling = SamplingParams {
-            temperature: if n % 2 == 0 { 0.0 } else { 0.9 },
+            temperature: if n.is_multiple_of(2) { 0.0 } else { 0.9 },
             seed: Some(n as u64),
             logprobs: Some(0),
             ..SamplingParams::default()
