@@ -1,12 +1,13 @@
 //! From the command line to a server that runs.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rocmforge_engine::{EngineHandle, ServiceOptions};
 use rocmforge_launch::CommonArgs;
-use tokio::net::{TcpListener, lookup_host};
+use tokio::net::{TcpListener, TcpSocket, lookup_host};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -51,12 +52,24 @@ async fn bind(host: &str, port: u16) -> Result<TcpListener, ServeError> {
     let failed = |source| ServeError::Bind { address: format!("{host}:{port}"), source };
     let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((host, port)).await.map_err(failed)? {
-        match TcpListener::bind(address).await {
+        match listen(address) {
             Ok(listener) => return Ok(listener),
             Err(source) => error = source,
         }
     }
     Err(failed(error))
+}
+
+/// Connections that may wait to be accepted; the system may allow fewer. Where it is full, peers try again after a second
+/// and then ever later, so that a burst of them would take minutes.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that starts again takes its port at once.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 fn warnings(args: &ServeArgs, config: &Config) -> Vec<String> {

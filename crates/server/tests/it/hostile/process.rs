@@ -49,6 +49,14 @@ impl Process {
         self.ask(request.as_bytes()).map(|reply| reply.status)
     }
 
+    /// Memory that it takes.
+    fn resident_bytes(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("its memory");
+        let kib: usize = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     /// Ends it with SIGTERM. The exit code and what it said.
     fn end(mut self) -> (Option<i32>, String) {
         let pid = self.child.id().to_string();
@@ -57,6 +65,58 @@ impl Process {
         self.stderr.read_to_string(&mut said).expect("text");
         (self.child.wait().expect("it ends").code(), said)
     }
+}
+
+/// Sockets that one peer opens and leaves.
+const IDLE: usize = 10_000;
+
+/// Files that a process with so many sockets needs.
+const FILES: usize = IDLE + 500;
+
+/// How many files this process may open.
+fn files() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(usize::MAX)
+}
+
+#[test]
+fn h15_ten_thousand_idle_sockets_fill_the_server_and_it_answers_about_its_health() {
+    if files() >= FILES {
+        return ten_thousand_idle_sockets();
+    }
+    let name = "hostile::process::h15_ten_thousand_idle_sockets_fill_the_server_and_it_answers_about_its_health";
+    let program = std::env::current_exe().expect("this program");
+    let again = Command::new("sh")
+        .args(["-c", &format!("ulimit -n {FILES} || exit 77; exec \"$0\" \"$@\""), &program.to_string_lossy()])
+        .args([name, "--exact", "--nocapture"])
+        .status()
+        .expect("a shell");
+    match again.code() {
+        Some(77) => eprintln!("skipped: this user may not open {FILES} files"),
+        code => assert_eq!(code, Some(0)),
+    }
+}
+
+fn ten_thousand_idle_sockets() {
+    let process = Process::start(
+        &format!("ulimit -n {FILES};"),
+        &["--log-level", "error", "--max-connections", &IDLE.to_string()],
+    );
+    let before = process.resident_bytes();
+    let held: Vec<Wire> = (0..IDLE).map(|_| Wire::to(process.address)).collect();
+    let get = b"GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    assert!(eventually(|| process.ask(get).is_some_and(|reply| reply.status == 503)));
+    let reply = process.ask(get).expect("an answer");
+    assert!(reply.status == 503 && reply.header("retry-after").is_some(), "{reply:?}");
+    assert_eq!(process.get("/health"), Some(200));
+    let each = process.resident_bytes().saturating_sub(before) / IDLE;
+    eprintln!("{IDLE} idle connections take {each} bytes each");
+    assert!(each < 32 << 10, "{each} bytes each");
+    drop(held);
+    assert!(eventually(|| process.get("/version") == Some(200)));
+    let (code, said) = process.end();
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]
