@@ -185,7 +185,9 @@ impl Generator {
                 request.cancel = cancel.clone();
                 Ok((encoded, request))
             };
-            prompts.iter().map(prepare).collect()
+            let requests: Vec<(Encoded, Request)> = prompts.iter().map(prepare).collect::<Result<_, ApiError>>()?;
+            check_prompt_logprobs(requests.iter().map(|(encoded, _)| encoded.tokens.len()).sum(), &params)?;
+            Ok(requests)
         })
         .await
     }
@@ -281,6 +283,23 @@ fn check_length(prompt: &[TokenId], max_tokens: Option<usize>, context: usize) -
     Ok(())
 }
 
+/// Log-probabilities of prompts in one answer, over all prompts and the choices that repeat them. Each takes some
+/// hundred bytes until it is sent.
+const MOST_PROMPT_LOGPROBS: usize = 1 << 20;
+
+fn check_prompt_logprobs(tokens: usize, params: &Params) -> Result<(), ApiError> {
+    let Some(alternatives) = params.prompt_logprobs else { return Ok(()) };
+    let all = tokens.saturating_mul(alternatives as usize + 1).saturating_mul(params.sequences() as usize);
+    if all <= MOST_PROMPT_LOGPROBS {
+        return Ok(());
+    }
+    let message = format!(
+        "log-probabilities of {tokens} prompt tokens, with {alternatives} alternatives each and for each answer, are \
+         {all}, more than the {MOST_PROMPT_LOGPROBS} of one request: ask for fewer alternatives or answers"
+    );
+    Err(ApiError::field("prompt_logprobs", message))
+}
+
 /// The salt of a caller and the one of the request together.
 fn salted(caller: Option<[u8; 16]>, request: Option<&str>) -> Option<[u8; 16]> {
     let Some(request) = request else { return caller };
@@ -346,6 +365,17 @@ mod tests {
         let all = [salted(a, Some("x")), salted(b, Some("x")), salted(a, Some("y")), salted(None, Some("x"))];
         for (i, salt) in all.iter().enumerate() {
             assert!(salt.is_some() && all[..i].iter().all(|other| other != salt));
+        }
+    }
+
+    #[test]
+    fn log_probabilities_of_a_prompt_are_limited_over_all_answers() {
+        let check = |tokens, alternatives, n| {
+            check_prompt_logprobs(tokens, &Params { prompt_logprobs: alternatives, n, ..Params::default() })
+        };
+        assert!(check(100_000, None, 128).is_ok() && check(100_000, Some(1), 1).is_ok());
+        for refused in [check(100_000, Some(20), 1), check(100_000, Some(0), 128), check(usize::MAX, Some(20), 128)] {
+            assert_eq!(refused.expect_err("too many").param.as_deref(), Some("prompt_logprobs"));
         }
     }
 

@@ -68,7 +68,9 @@ pub async fn read_body(State(state): State<AppState>, request: Request, next: Ne
         check(&parts.headers, !body.is_end_stream(), limits)?;
         let most = body.size_hint().exact().map_or(limits.bytes, |bytes| bytes as usize);
         let share = limits.share(most)?;
-        Ok((read(body, limits).await?, share))
+        let bytes = read(body, limits).await?;
+        let share = share.and_then(|share| kept(share, bytes.len()));
+        Ok((bytes, share))
     };
     match read.await {
         Ok((bytes, share)) => {
@@ -78,6 +80,11 @@ pub async fn read_body(State(state): State<AppState>, request: Request, next: Ne
         }
         Err(error) => refuse(error),
     }
+}
+
+/// What a body that has arrived needs of its share; one whose length was not told had a share for the largest.
+fn kept(mut share: OwnedSemaphorePermit, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    if bytes <= SMALL { None } else { share.split(bytes.div_ceil(1024)) }
 }
 
 /// An answer after which the connection closes, since the rest of the body was not read.
@@ -162,7 +169,11 @@ mod tests {
         let held = limits.share(150 << 10).expect("there is room");
         assert!(limits.share(SMALL).is_ok());
         assert_eq!(limits.share(100 << 10).expect_err("no room").status, StatusCode::SERVICE_UNAVAILABLE);
+        let held = kept(held.expect("a large one"), 90 << 10);
+        assert!(limits.share(100 << 10).is_ok() && limits.share(120 << 10).is_err());
         drop(held);
-        assert!(limits.share(100 << 10).is_ok());
+        let held = limits.share(200 << 10).expect("there is room").expect("a large one");
+        assert!(kept(held, SMALL).is_none());
+        assert!(limits.share(200 << 10).is_ok());
     }
 }
