@@ -71,6 +71,14 @@ fn a_response_goes_on_from_an_earlier_one_until_it_is_deleted() {
 }
 
 #[test]
+fn a_response_in_the_background_is_kept() {
+    let server = Harness::start();
+    let reply = server.post("/v1/responses", &json!({"input": "Hello", "background": true, "store": false}));
+    reply.assert_error(400);
+    assert_eq!(reply.json()["error"]["param"], "store");
+}
+
+#[test]
 fn a_response_in_the_background_can_be_waited_for_and_cancelled() {
     let mut server = Harness::start();
     let start = |fields: Value| {

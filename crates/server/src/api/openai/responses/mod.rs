@@ -59,6 +59,8 @@ struct Keeper {
     /// What was said so far.
     messages: Vec<Message>,
     is_on: bool,
+    /// It is kept already, and who asked may have it forgotten.
+    is_begun: bool,
 }
 
 impl Keeper {
@@ -66,7 +68,11 @@ impl Keeper {
     fn keep(&self, output: &Output, body: &Value) {
         if self.is_on {
             let messages = self.messages.iter().cloned().chain(output.message()).collect();
-            self.store.insert(self.key.clone(), Stored { body: body.clone(), messages, cancel: None });
+            let stored = Stored { body: body.clone(), messages, cancel: None };
+            match self.is_begun {
+                true => self.store.replace(self.key.clone(), stored),
+                false => self.store.insert(self.key.clone(), stored),
+            }
         }
     }
 }
@@ -91,7 +97,13 @@ async fn create(
     let asked = ask(&state, &caller, job).await?;
     let id = new_id("resp").replacen('-', "_", 1);
     let key = (caller.client, id.clone());
-    let keeper = Keeper { store: state.responses.clone(), key: key.clone(), messages, is_on: request.store };
+    let keeper = Keeper {
+        store: state.responses.clone(),
+        key: key.clone(),
+        messages,
+        is_on: request.store,
+        is_begun: request.background,
+    };
     let output = Output::new(request.head(id, now(), model), request.has_logprobs(), asked.answers().model());
     if request.stream {
         return Ok(crate::stream::respond(asked, ResponseStream::new(output, keeper)));

@@ -55,6 +55,10 @@ impl Read for ResponsesRequest {
         };
         let structured = fields.object("text", "The form of the text.", text)?.flatten();
         let (stream, background) = read_ways(fields)?;
+        let store = fields.flag("store", "Whether the response can be asked for again.")?.unwrap_or(true);
+        if background && !store {
+            return Err(ApiError::field("store", "`background` needs `store`: nobody could ask for the response"));
+        }
         unsupported(fields)?;
         Ok(Self {
             model: fields.text("model", "Name of the model; without it, the one that is served.")?,
@@ -65,7 +69,7 @@ impl Read for ResponsesRequest {
             params,
             structured,
             stream,
-            store: fields.flag("store", "Whether the response can be asked for again.")?.unwrap_or(true),
+            store,
             background,
             effort,
             metadata: fields.map("metadata", "Kept with the response.")?.unwrap_or_default(),

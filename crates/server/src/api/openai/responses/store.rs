@@ -53,12 +53,16 @@ impl ResponseStore {
     /// Keeps a response, in place of an earlier one of that name.
     pub(super) fn insert(&self, key: Key, stored: Stored) {
         let bytes = stored.bytes();
+        self.lock().insert(key, stored, bytes);
+    }
+
+    /// Puts a response that is whole in the place of the one that was begun, unless that was forgotten meanwhile.
+    pub(super) fn replace(&self, key: Key, stored: Stored) {
+        let bytes = stored.bytes();
         let mut table = self.lock();
-        table.remove(&key);
-        table.order.push_back(key.clone());
-        table.bytes += bytes;
-        table.entries.insert(key, (stored, bytes));
-        table.shrink();
+        if table.entries.contains_key(&key) {
+            table.insert(key, stored, bytes);
+        }
     }
 
     /// A response of this name.
@@ -73,6 +77,14 @@ impl ResponseStore {
 }
 
 impl Table {
+    fn insert(&mut self, key: Key, stored: Stored, bytes: usize) {
+        self.remove(&key);
+        self.order.push_back(key.clone());
+        self.bytes += bytes;
+        self.entries.insert(key, (stored, bytes));
+        self.shrink();
+    }
+
     fn remove(&mut self, key: &Key) -> Option<Stored> {
         let (stored, bytes) = self.entries.remove(key)?;
         self.bytes -= bytes;
@@ -116,6 +128,16 @@ mod tests {
         }
         assert!(store.get(&key(2, 1)).is_none() && store.get(&key(2, 3)).is_some());
         assert!(store.lock().bytes <= MOST_BYTES);
+    }
+
+    #[test]
+    fn what_was_forgotten_while_it_was_made_does_not_come_back() {
+        let store = ResponseStore::default();
+        store.insert(key(1, 0), stored("begun"));
+        store.replace(key(1, 0), stored("whole"));
+        assert_eq!(store.remove(&key(1, 0)).expect("it is there").body, "whole");
+        store.replace(key(1, 0), stored("late"));
+        assert!(store.get(&key(1, 0)).is_none());
     }
 
     #[test]
