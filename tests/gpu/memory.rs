@@ -23,7 +23,7 @@ const PROMPT: usize = 40;
 /// Steps until every kind of step was seen twice: from then on nothing is recorded any more.
 const WARM: usize = 2;
 /// What the engine asks of the backend here.
-const ENGINE_LIMITS: StepLimits = StepLimits { max_tokens: 512, max_wanted: 1, max_hidden: 512, max_sequences: 1 };
+const ENGINE_LIMITS: StepLimits = StepLimits { max_tokens: 512, max_wanted: 1, max_hidden: 0, max_sequences: 1 };
 /// Blocks of the cache that is left room for.
 const FEW_BLOCKS: usize = 2;
 
@@ -189,7 +189,9 @@ fn tight_budget(file: &Arc<ModelFile>) -> Result<u64, String> {
     let used = device.memory_use().bytes;
     let capacity = |budget: u64| {
         device.set_budget(budget);
-        backend.cache_capacity(model, BLOCK, KvType::F16).map_err(text)
+        backend
+            .cache_capacity(model, CacheSpec { block_size: BLOCK, num_blocks: 1, kv_type: KvType::F16, host_slots: 0 })
+            .map_err(text)
     };
     let (mut low, mut high) = (used, used + (2 << 30));
     while low + 1 < high {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rocmforge_chat::Message;
 use rocmforge_cpu_backend::CpuBackend;
 use rocmforge_engine::{
-    ClientId, EndTokens, Engine, EngineHandle, EngineOptions, Event, EventStream, FailureKind, FinishReason, Load,
-    ModelFile, Pooling, Request, ServiceOptions, Status, StopMatch, SubmitError,
+    ClientId, EndTokens, Engine, EngineError, EngineHandle, EngineOptions, Event, EventStream, FailureKind,
+    FinishReason, Load, ModelFile, Pooling, Request, ServiceOptions, Status, StopMatch, SubmitError,
 };
 use rocmforge_grammar::{Grammar, Limits, Spec};
 use rocmforge_program::Program;
@@ -48,6 +48,7 @@ fn options() -> EngineOptions {
         max_sequences: 16,
         context_length: Some(512),
         tokens_per_step: Some(64),
+        embeddings: true,
         ..EngineOptions::default()
     }
 }
@@ -353,6 +354,14 @@ fn embed(handle: &EngineHandle, text: &str, pooling: Pooling) -> (Vec<f32>, usiz
         }
     }
     panic!("it ends")
+}
+
+#[test]
+fn an_engine_without_room_for_vectors_says_so() {
+    let handle = start_with(EngineOptions { embeddings: false, ..options() });
+    let request = Request { pooling: Some(Pooling::Last), ..ask(&handle, QUESTIONS[0]) };
+    let error = handle.submit(request).expect_err("it is refused");
+    assert!(matches!(error, SubmitError::Request(EngineError::NoEmbeddings)), "{error}");
 }
 
 #[test]

@@ -220,6 +220,7 @@ impl World {
             tokens_per_step: Some(max_sequences + random.below(80)),
             block_size: [4, 16, 32][random.below(3)],
             max_queue_size: 40,
+            embeddings: true,
             mixed_step_time: Duration::from_secs(3600),
             ..EngineOptions::default()
         };

@@ -132,6 +132,7 @@ impl Engine {
             vocab_size: program.vocab_size,
             context_length: parts.context.length,
             max_sequences: parts.limits.max_sequences,
+            embeddings: parts.limits.max_hidden > 0,
         };
         Ok(Self {
             scheduler: Scheduler::new(scheduler, &pool)?,

@@ -112,6 +112,9 @@ pub enum EngineError {
         /// Context in tokens.
         context: usize,
     },
+    /// The engine was loaded without room for hidden states.
+    #[error("this engine makes no vectors of prompts: load it with `embeddings` on")]
+    NoEmbeddings,
     /// A text that is too short to score.
     #[error("{tokens} tokens make no window of {window}: give a longer text or a smaller window")]
     TextTooShort {

@@ -282,7 +282,7 @@ impl EngineHandle {
         let mut prepared = loaded.intake.prepare(request)?;
         let place = self.shared.queue.enter(prepared.request.prompt.len(), limits);
         prepared.place = Some(place.map_err(|(waiting, tokens)| self.busy(waiting, tokens))?);
-        let channel = Arc::new(Channel::default());
+        let channel = Arc::new(Channel::new(prepared.request.sequences));
         let stream = EventStream::new(channel.clone(), self.shared.mailbox.clone(), prepared.request.cancel.clone());
         if !self.shared.mailbox.post(Message::Submit(Box::new(prepared), channel)) {
             // It ended meanwhile, and its status says why.

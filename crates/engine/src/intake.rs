@@ -17,6 +17,8 @@ pub(crate) struct Intake {
     pub vocab_size: usize,
     pub context_length: usize,
     pub max_sequences: usize,
+    /// Whether prompts may be asked for as vectors.
+    pub embeddings: bool,
 }
 
 /// A request that may be queued.
@@ -43,6 +45,9 @@ impl Intake {
         }
         for &token in &request.stop_tokens {
             self.check_token(token)?;
+        }
+        if request.pooling.is_some() && !self.embeddings {
+            return Err(EngineError::NoEmbeddings);
         }
         // The cache holds a whole context, so whatever begins can end.
         let room = context - tokens;

@@ -30,6 +30,8 @@ pub struct EngineOptions {
     pub tokens_per_step: Option<usize>,
     /// Rows of logits a step may return.
     pub logits_per_step: usize,
+    /// Whether prompts may be asked for as vectors, which takes memory for hidden states of a whole step.
+    pub embeddings: bool,
     /// Tokens a cache block.
     pub block_size: usize,
     /// Tokens that the KV cache holds, over all sequences; `None`: enough for all of them at full length, or what
@@ -70,6 +72,7 @@ impl Default for EngineOptions {
             max_sequences: 1,
             tokens_per_step: None,
             logits_per_step: 1,
+            embeddings: false,
             block_size: 16,
             cache_tokens: None,
             host_cache_tokens: 0,
@@ -123,8 +126,8 @@ impl EngineOptions {
         StepLimits {
             max_tokens,
             max_wanted: self.logits_per_step.max(self.max_sequences),
-            // Embeddings may pool every token of a prompt.
-            max_hidden: max_tokens,
+            // The mean is that of every token of a prompt.
+            max_hidden: if self.embeddings { max_tokens } else { 0 },
             max_sequences: self.max_sequences,
         }
     }
@@ -212,13 +215,12 @@ impl Engine {
         let limits = options.limits(backend.device());
         let model = backend.load(&program, file.clone(), limits)?;
         file.check_unchanged()?;
-        let capacity = backend.cache_capacity(model, options.block_size, options.kv_type)?;
-        let block =
-            CacheSpec { block_size: options.block_size, num_blocks: 1, kv_type: options.kv_type, host_slots: 0 };
+        let host_slots = options.host_cache_tokens.div_ceil(options.block_size);
+        let block = CacheSpec { block_size: options.block_size, num_blocks: 1, kv_type: options.kv_type, host_slots };
+        let capacity = backend.cache_capacity(model, block)?;
         let host_blocks = host_blocks(block.bytes(&program).unwrap_or(usize::MAX));
         let (context, num_blocks) = options.fit(program.context_length, capacity, host_blocks)?;
-        let host_slots = options.host_cache_tokens.div_ceil(options.block_size);
-        let cache_spec = CacheSpec { num_blocks, host_slots, ..block };
+        let cache_spec = CacheSpec { num_blocks, ..block };
         let cache = backend.make_cache(model, cache_spec)?;
         let pool = BlockPool::with_sizes(options.block_size, num_blocks, host_slots, options.cache_events)?;
         let scheduler = options.scheduler(limits, context);

@@ -227,7 +227,8 @@ fn tell_prompt_logprobs(
         let row = rows.next();
         // The last row of the prompt says what follows it.
         let Some(&token) = prompt.get(position + 1) else { continue };
-        let Ok(Row::Logits(logits)) = row else { continue };
+        // A row that holds what is no number tells nothing of its token.
+        let logits = if let Ok(Row::Logits(logits)) = row { logits } else { &[] };
         logprobs.push(prompt_logprob(logits, token, top as usize));
     }
     if !logprobs.is_empty() {

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use rocmforge_scheduler::RequestId;
 
 use crate::worker::{Mailbox, Message};
-use crate::{CancelToken, Event};
+use crate::{CancelToken, Event, Failure, FinishReason, Timings, Usage};
 
 /// Events that wait for their reader before its request is held back.
 const MOST_WAITING: usize = 128;
@@ -27,11 +27,20 @@ pub(crate) struct Channel {
 struct State {
     events: VecDeque<Event>,
     waker: Option<Waker>,
+    /// Answers that have not ended.
+    open: Vec<u32>,
     is_closed: bool,
     is_held_back: bool,
 }
 
 impl Channel {
+    /// The way of a request with so many answers.
+    pub fn new(answers: u32) -> Self {
+        let channel = Self::default();
+        channel.lock().open = (0..answers).collect();
+        channel
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -47,12 +56,33 @@ impl Channel {
     /// not the requests that share its token either.
     pub fn push(&self, event: Event) -> bool {
         let mut state = self.lock();
-        state.is_closed |= event.is_last();
+        if let Event::Finished { index, is_last, .. } = &event {
+            state.open.retain(|open| open != index);
+            state.is_closed |= is_last;
+        }
         state.events.push_back(event);
         let must_hold = state.events.len() >= MOST_WAITING && !state.is_held_back;
         state.is_held_back |= must_hold;
         self.wake(state);
         must_hold
+    }
+
+    /// Ends every answer that has not ended, of a request that the engine does not know, or not any more.
+    pub fn fail(&self, why: &Failure) {
+        let open = self.lock().open.clone();
+        let request = self.id.get().copied().unwrap_or(RequestId(0));
+        for (&index, more) in open.iter().zip((0..open.len()).rev()) {
+            self.push(Event::Finished {
+                request,
+                index,
+                text: String::new(),
+                reason: FinishReason::Error(why.clone()),
+                stop: None,
+                usage: Usage::default(),
+                timings: Timings::default(),
+                is_last: more == 0,
+            });
+        }
     }
 
     fn wake(&self, mut state: MutexGuard<'_, State>) {
@@ -182,6 +212,29 @@ mod tests {
         assert_eq!(seen, MOST_WAITING as u64 + 2);
         let resumed = |m: &Message| matches!(m, Message::Resume(RequestId(7)));
         assert_eq!(mailbox.take().iter().filter(|m| resumed(m)).count(), 1);
+    }
+
+    #[test]
+    fn a_failure_ends_each_answer_that_has_not_ended() {
+        let channel = Arc::new(Channel::new(3));
+        let mut stream = EventStream::new(channel.clone(), Arc::default(), CancelToken::new());
+        let finished = |index, is_last| Event::Finished {
+            request: RequestId(1),
+            index,
+            text: String::new(),
+            reason: FinishReason::Stop,
+            stop: None,
+            usage: Usage::default(),
+            timings: Timings::default(),
+            is_last,
+        };
+        channel.push(finished(1, false));
+        channel.fail(&Failure::new(crate::FailureKind::Engine, "it broke"));
+        let mut ends = Vec::new();
+        while let Some(Event::Finished { index, reason, is_last, .. }) = stream.next_blocking() {
+            ends.push((index, reason == FinishReason::Stop, is_last));
+        }
+        assert_eq!(ends, [(1, true, false), (0, false, false), (2, false, true)]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use rocmforge_scheduler::RequestId;
 use crate::handle::{Shared, Status};
 use crate::intake::Prepared;
 use crate::stream::Channel;
-use crate::{Engine, EngineError, Event, Failure, FailureKind, FinishReason, Timings, Usage};
+use crate::{Engine, EngineError, Event, Failure, FailureKind};
 
 /// How often the engine may be loaded again after a failure before it is given up.
 const MOST_RESTARTS: usize = 5;
@@ -132,8 +132,8 @@ impl Worker {
         };
         self.end_streams(&why);
         for message in self.shared.mailbox.close() {
-            if let Message::Submit(prepared, channel) = message {
-                self.end_stream(&channel, RequestId(0), prepared.request.sequences, &why);
+            if let Message::Submit(_, channel) = message {
+                channel.fail(&why);
             }
         }
     }
@@ -190,16 +190,13 @@ impl Worker {
 
     fn read(&mut self, engine: &mut Engine, message: Message) -> Flow {
         match message {
-            Message::Submit(prepared, channel) => {
-                let answers = prepared.request.sequences;
-                match engine.enqueue(*prepared) {
-                    Ok(id) => {
-                        channel.name(id);
-                        self.streams.insert(id, channel);
-                    }
-                    Err(error) => self.end_stream(&channel, RequestId(0), answers, &(&error).into()),
+            Message::Submit(prepared, channel) => match engine.enqueue(*prepared) {
+                Ok(id) => {
+                    channel.name(id);
+                    self.streams.insert(id, channel);
                 }
-            }
+                Err(error) => channel.fail(&(&error).into()),
+            },
             Message::Resume(id) => {
                 engine.scheduler.pause(id, false);
             }
@@ -262,25 +259,7 @@ impl Worker {
     }
 
     fn end_streams(&mut self, why: &Failure) {
-        for (id, channel) in std::mem::take(&mut self.streams) {
-            self.end_stream(&channel, id, 1, why);
-        }
-    }
-
-    /// Ends a stream whose request the engine does not know, or not any more.
-    fn end_stream(&self, channel: &Channel, request: RequestId, answers: u32, why: &Failure) {
-        for index in 0..answers {
-            channel.push(Event::Finished {
-                request,
-                index,
-                text: String::new(),
-                reason: FinishReason::Error(why.clone()),
-                stop: None,
-                usage: Usage::default(),
-                timings: Timings::default(),
-                is_last: index + 1 == answers,
-            });
-        }
+        self.streams.drain().for_each(|(_, channel)| channel.fail(why));
     }
 }
 

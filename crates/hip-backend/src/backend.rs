@@ -7,8 +7,8 @@ use std::sync::Arc;
 use hip_sys::Api;
 use rocmforge_program::Program;
 use rocmforge_program::backend::{
-    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, KvType, ModelId, RowSampling, StepInput,
-    StepLimits, StepOutput, StepTicket, WeightSource,
+    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, RowSampling, StepInput, StepLimits,
+    StepOutput, StepTicket, WeightSource,
 };
 
 use crate::driver::{Device, Properties, Stream, enumerate};
@@ -143,13 +143,7 @@ impl Backend for HipBackend {
         Ok(CacheId(self.caches.len() as u32 - 1))
     }
 
-    fn cache_capacity(
-        &self,
-        model: ModelId,
-        block_size: usize,
-        kv_type: KvType,
-    ) -> Result<Option<usize>, BackendError> {
-        let spec = CacheSpec { block_size, num_blocks: 1, kv_type, host_slots: 0 };
+    fn cache_capacity(&self, model: ModelId, spec: CacheSpec) -> Result<Option<usize>, BackendError> {
         let blocks = self.model(model)?.cache_capacity(&self.device, spec).map_err(BackendError::from)?;
         Ok(Some(blocks))
     }

@@ -29,17 +29,12 @@ pub trait Backend: Send {
     /// Not enough memory, or a cache type that does not fit the model's head sizes.
     fn make_cache(&mut self, model: ModelId, spec: CacheSpec) -> Result<CacheId, BackendError>;
 
-    /// How many cache blocks of that size and type this device can still hold for a model; `None` where memory is not
-    /// this backend's concern.
+    /// How many blocks a cache of this kind could have on this device for a model, whatever the number that `spec`
+    /// names; `None` where memory is not this backend's concern.
     ///
     /// # Errors
     /// An unknown model, or a device that does not answer.
-    fn cache_capacity(
-        &self,
-        _model: ModelId,
-        _block_size: usize,
-        _kv_type: KvType,
-    ) -> Result<Option<usize>, BackendError> {
+    fn cache_capacity(&self, _model: ModelId, _spec: CacheSpec) -> Result<Option<usize>, BackendError> {
         Ok(None)
     }
 

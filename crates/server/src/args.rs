@@ -117,6 +117,7 @@ impl ServeArgs {
         let usual = common.engine_options();
         EngineOptions {
             max_sequences: self.parallel,
+            embeddings: true,
             tokens_per_step: self.tokens_per_step,
             block_size: self.block_size,
             cache_tokens: self.cache_tokens,

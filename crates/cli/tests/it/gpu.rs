@@ -162,7 +162,7 @@ fn a_context_that_is_cut_to_the_memory_is_told() {
     if !has_compiler() {
         return;
     }
-    let memory = [("MEMORY", "350M")];
+    let memory = [("MEMORY", "320M")];
     let output = on_fake(&with(&["--device", "hip"]), &memory);
     let stderr = text(&output.stderr);
     assert!(output.status.success(), "{stderr}");

@@ -79,7 +79,7 @@ impl Cache {
         let words = input_words(limits, blocks);
         // Two pages a plane for alignment, and the most that attention asks for scratch.
         let around = program.cache_layers.len() * 4 * 512 + (72 << 20);
-        (words * size_of::<u32>() + around + Moves::FIXED_BYTES) as u64
+        (words * size_of::<u32>() + around + Moves::fixed_bytes(spec)) as u64
     }
 
     /// Entries of the block tables of a step whose longest context is `context`: few sizes, so that steps share graphs.

@@ -4,7 +4,7 @@
 //! copy takes the block over the bus; on the way back another unpacks them. All of it is enqueued on the stream of the
 //! steps, and so happens in its place between them.
 
-use rocmforge_program::backend::BlockMove;
+use rocmforge_program::backend::{BlockMove, CacheSpec};
 
 use super::cache::{Cache, Upload};
 use crate::driver::{Buffer, Device, PinnedBuffer, Stream};
@@ -44,7 +44,10 @@ struct Host {
 
 impl Moves {
     /// Bytes on the device at most, unless a block is larger than the staging.
-    pub const FIXED_BYTES: usize = STAGING_BYTES + MAX_MOVES * 2 * size_of::<u32>();
+    pub fn fixed_bytes(spec: CacheSpec) -> usize {
+        let staging = if spec.host_slots > 0 { STAGING_BYTES } else { 0 };
+        staging + MAX_MOVES * 2 * size_of::<u32>()
+    }
 
     pub fn new(device: &Device, stream: &Stream, kernels: &Kernels, layout: &KvLayout) -> Result<Self, Failure> {
         let planes = device.alloc(size_of_val(layout.planes()), "a table of the KV cache")?;
