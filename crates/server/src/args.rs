@@ -33,7 +33,7 @@ pub struct ServeArgs {
     /// Further name under which this server is asked, or `*`; may be repeated
     #[arg(long, value_name = "NAME")]
     pub allowed_host: Vec<String>,
-    /// Origin whose web pages may ask, such as https://chat.example, or `*`; may be repeated
+    /// Origin whose web pages may ask, such as `https://chat.example`, or `*`; may be repeated
     #[arg(long, value_name = "ORIGIN", visible_alias = "allowed-origins")]
     pub cors_origin: Vec<String>,
     /// Let /metrics be read without a key

@@ -2,7 +2,7 @@
 //! its beginning is cached.
 //!
 //! A message has three frames: a topic, a sequence number (8 bytes, big-endian), and a batch in MessagePack
-//! ([`wire`]). Whoever missed some asks for them again: one frame with the first number on a ROUTER socket, which
+//! (`wire`). Whoever missed some asks for them again: one frame with the first number on a ROUTER socket, which
 //! answers each batch that is still kept, and an empty one with the number -1 at the end.
 
 mod wire;

@@ -1,7 +1,7 @@
 //! HTTP/1.1 over TCP, with a limit on everything a peer decides: how many connections it opens, how long it takes, how
 //! much it sends.
 //!
-//! hyper reads requests and writes answers. What it would accept and should not reach it is refused in [`framing`],
+//! hyper reads requests and writes answers. What it would accept and should not reach it is refused in `framing`,
 //! which sees each byte first.
 
 mod accept;
