@@ -9,12 +9,10 @@ use rocmforge_engine::{
     CancelToken, EndTokens, Engine, EngineError, EngineOptions, Event, Failure, FailureKind, FinishReason, ModelFile,
     Request,
 };
-use rocmforge_program::Program;
-use rocmforge_program::backend::{
-    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
-    StepTicket, WeightSource,
-};
+use rocmforge_program::backend::{BackendError, StepInput, StepOutput};
 use rocmforge_sampler::SamplingParams;
+
+use crate::hooked::{Hook, Hooked};
 
 fn demo(max_sequences: usize) -> Engine {
     let file = ModelFile::from_static(rocmforge_demo_model::NAME, rocmforge_demo_model::GGUF).expect("it is valid");
@@ -168,48 +166,25 @@ fn what_cannot_run_is_refused_with_its_reason() {
     assert!(matches!(Engine::load(Arc::new(file), bad), Err(EngineError::BadOption { option: "threads", .. })));
 }
 
-/// A backend whose logits of one sequence are no numbers.
-struct BadModel {
-    backend: CpuBackend,
+/// Makes the logits of one sequence no numbers.
+struct BadLogits {
     /// The wanted rows of the step under way that follow a context with this token.
     token: u32,
     rows: Vec<usize>,
     vocab_size: usize,
 }
 
-impl Backend for BadModel {
-    fn device(&self) -> &DeviceInfo {
-        self.backend.device()
-    }
-
-    fn load(
-        &mut self,
-        program: &Program,
-        weights: Arc<dyn WeightSource>,
-        limits: StepLimits,
-    ) -> Result<ModelId, BackendError> {
-        self.vocab_size = program.vocab_size;
-        self.backend.load(program, weights, limits)
-    }
-
-    fn make_cache(&mut self, model: ModelId, spec: CacheSpec) -> Result<CacheId, BackendError> {
-        self.backend.make_cache(model, spec)
-    }
-
-    fn submit(&mut self, model: ModelId, cache: CacheId, step: &StepInput) -> Result<StepTicket, BackendError> {
+impl Hook for BadLogits {
+    fn before(&mut self, step: &StepInput) -> Result<(), BackendError> {
         self.rows =
             (0..step.wanted.len()).filter(|&row| step.tokens[step.wanted[row] as usize] == self.token).collect();
-        self.backend.submit(model, cache, step)
+        Ok(())
     }
 
-    fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {
-        let mut logits = self.backend.wait(ticket)?.logits;
+    fn after(&mut self, output: StepOutput) -> StepOutput {
+        let mut logits = output.logits;
         self.rows.iter().for_each(|row| logits[row * self.vocab_size + 9] = f32::NAN);
-        Ok(StepOutput::of_logits(logits, self.vocab_size))
-    }
-
-    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
-        self.backend.move_blocks(cache, moves)
+        StepOutput::of_logits(logits, self.vocab_size)
     }
 }
 
@@ -220,8 +195,8 @@ fn logits_that_are_no_numbers_end_their_request_alone() {
         Request { sampling, max_tokens: Some(4), end_tokens: EndTokens::Ignored, ..Request::new(tokens.to_vec()) }
     };
     let expected = demo(1).generate(request(&[100, 200]), |_| {}).expect("it runs").tokens;
-    let backend = CpuBackend::new(2).expect("threads start");
-    let backend = BadModel { backend, token: 300, rows: Vec::new(), vocab_size: 0 };
+    let hook = BadLogits { token: 300, rows: Vec::new(), vocab_size: demo(1).program().vocab_size };
+    let backend = Hooked { backend: CpuBackend::new(2).expect("threads start"), hook };
     let file = ModelFile::from_static(rocmforge_demo_model::NAME, rocmforge_demo_model::GGUF).expect("it is valid");
     let options = EngineOptions { threads: 2, max_sequences: 2, context_length: Some(64), ..EngineOptions::default() };
     let mut engine = Engine::with_backend(Arc::new(file), Box::new(backend), options).expect("the model loads");

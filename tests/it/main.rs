@@ -8,6 +8,7 @@ mod hip;
 mod hip_faults;
 mod hip_numbers;
 mod hip_ops;
+mod hooked;
 mod invariance;
 mod private_fake;
 mod second_tier;

@@ -12,12 +12,10 @@ use rocmforge_engine::{
     FinishReason, Load, ModelFile, Pooling, Request, ServiceOptions, Status, StopMatch, SubmitError,
 };
 use rocmforge_grammar::{Grammar, Limits, Spec};
-use rocmforge_program::Program;
-use rocmforge_program::backend::{
-    Backend, BackendError, BlockMove, CacheId, CacheSpec, DeviceInfo, ModelId, StepInput, StepLimits, StepOutput,
-    StepTicket, WeightSource,
-};
+use rocmforge_program::backend::{BackendError, StepInput};
 use rocmforge_sampler::SamplingParams;
+
+use crate::hooked::{Hook, Hooked};
 
 const QUESTIONS: [&str; 16] = [
     "What is paged attention?",
@@ -432,53 +430,26 @@ fn draining_ends_what_runs_and_takes_nothing_new() {
     while stream.next_blocking().is_some() {}
 }
 
-/// A backend that fails at one step.
+/// Fails at one step.
 struct Faulty {
-    backend: CpuBackend,
     /// Steps until then, over all devices of a test.
     left: Arc<AtomicI64>,
     fault: fn() -> BackendError,
 }
 
-impl Backend for Faulty {
-    fn device(&self) -> &DeviceInfo {
-        self.backend.device()
-    }
-
-    fn load(
-        &mut self,
-        program: &Program,
-        weights: Arc<dyn WeightSource>,
-        limits: StepLimits,
-    ) -> Result<ModelId, BackendError> {
-        self.backend.load(program, weights, limits)
-    }
-
-    fn make_cache(&mut self, model: ModelId, spec: CacheSpec) -> Result<CacheId, BackendError> {
-        self.backend.make_cache(model, spec)
-    }
-
-    fn submit(&mut self, model: ModelId, cache: CacheId, step: &StepInput) -> Result<StepTicket, BackendError> {
+impl Hook for Faulty {
+    fn before(&mut self, _: &StepInput) -> Result<(), BackendError> {
         match self.left.fetch_sub(1, Ordering::Relaxed) {
             0 => Err((self.fault)()),
-            _ => self.backend.submit(model, cache, step),
+            _ => Ok(()),
         }
-    }
-
-    fn wait(&mut self, ticket: StepTicket) -> Result<StepOutput, BackendError> {
-        self.backend.wait(ticket)
-    }
-
-    fn move_blocks(&mut self, cache: CacheId, moves: &[BlockMove]) -> Result<(), BackendError> {
-        self.backend.move_blocks(cache, moves)
     }
 }
 
 fn start_faulty(left: &Arc<AtomicI64>, fault: fn() -> BackendError) -> EngineHandle {
     let (file, left) = (file(), left.clone());
     let load = move || {
-        let backend = CpuBackend::new(1)?;
-        let backend = Box::new(Faulty { backend, left: left.clone(), fault });
+        let backend = Box::new(Hooked { backend: CpuBackend::new(1)?, hook: Faulty { left: left.clone(), fault } });
         Engine::with_backend(file.clone(), backend, options())
     };
     ready(EngineHandle::start(ServiceOptions::default(), load).expect("the thread starts"))

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -31,31 +31,33 @@ pub(crate) enum Message {
 }
 
 /// Messages that wait, in order.
-#[derive(Default)]
 pub(crate) struct Mailbox {
-    messages: Mutex<VecDeque<Message>>,
-    /// Nobody reads any more. Changes under the lock of the messages.
-    is_closed: AtomicBool,
+    /// `None`: nobody reads any more.
+    messages: Mutex<Option<VecDeque<Message>>>,
     posted: Condvar,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self { messages: Mutex::new(Some(VecDeque::new())), posted: Condvar::new() }
+    }
 }
 
 impl std::fmt::Debug for Mailbox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Mailbox").field("messages", &self.lock().len()).finish()
+        f.debug_struct("Mailbox").field("messages", &self.lock().as_ref().map(VecDeque::len)).finish()
     }
 }
 
 impl Mailbox {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Message>> {
+    fn lock(&self) -> MutexGuard<'_, Option<VecDeque<Message>>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Leaves a message; `false` if nobody will read it.
     pub fn post(&self, message: Message) -> bool {
         let mut messages = self.lock();
-        if self.is_closed.load(Ordering::Relaxed) {
-            return false;
-        }
+        let Some(messages) = messages.as_mut() else { return false };
         messages.push_back(message);
         self.posted.notify_one();
         true
@@ -63,28 +65,26 @@ impl Mailbox {
 
     /// Takes what is there, and nothing from then on.
     fn close(&self) -> VecDeque<Message> {
-        let mut messages = self.lock();
-        self.is_closed.store(true, Ordering::Relaxed);
-        std::mem::take(&mut *messages)
+        self.lock().take().unwrap_or_default()
     }
 
     /// What is there now.
     pub fn take(&self) -> VecDeque<Message> {
-        std::mem::take(&mut *self.lock())
+        self.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Waits until there is something.
     fn wait(&self) -> VecDeque<Message> {
-        let empty = |messages: &mut VecDeque<Message>| messages.is_empty();
-        let mut messages = self.posted.wait_while(self.lock(), empty).unwrap_or_else(PoisonError::into_inner);
-        std::mem::take(&mut *messages)
+        let is_empty = |messages: &mut Option<VecDeque<Message>>| messages.as_ref().is_some_and(VecDeque::is_empty);
+        drop(self.posted.wait_while(self.lock(), is_empty));
+        self.take()
     }
 
     /// Waits until there are `count` or the time is over.
     fn wait_for(&self, count: usize, time: Duration) -> VecDeque<Message> {
-        let few = |messages: &mut VecDeque<Message>| messages.len() < count;
-        let waited = self.posted.wait_timeout_while(self.lock(), time, few);
-        std::mem::take(&mut *waited.unwrap_or_else(PoisonError::into_inner).0)
+        let are_few = |messages: &mut Option<VecDeque<Message>>| messages.as_ref().is_some_and(|m| m.len() < count);
+        drop(self.posted.wait_timeout_while(self.lock(), time, are_few));
+        self.take()
     }
 }
 

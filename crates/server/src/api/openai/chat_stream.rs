@@ -6,17 +6,15 @@ use rocmforge_tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
 use super::chat::{Shape, tool_call};
-use super::common::{self, StreamOptions, stream_error};
+use super::common::{self, Chunks, StreamOptions};
 use crate::error::ApiError;
 use crate::generation::{Answers, Piece, PieceKind, TokenInfo, Usage};
 use crate::stream::{Encoder, Frames, Wire};
 
-const OBJECT: &str = "chat.completion.chunk";
-
 /// Writes pieces of answers.
 pub(super) struct ChatStream {
     shape: Shape,
-    stream: StreamOptions,
+    chunks: Chunks,
     tokenizer: Arc<Tokenizer>,
     choices: u32,
     prompt_tokens: usize,
@@ -25,22 +23,12 @@ pub(super) struct ChatStream {
 impl ChatStream {
     pub fn new(shape: Shape, answers: &Answers, stream: StreamOptions) -> Self {
         Self {
+            chunks: Chunks { head: shape.head.clone(), object: "chat.completion.chunk", stream },
             shape,
-            stream,
             tokenizer: answers.model().tokenizer.clone(),
             choices: answers.choices(),
             prompt_tokens: answers.usage().prompt_tokens,
         }
-    }
-
-    fn write(&self, choice: Value, usage: &Usage, out: &mut Frames) {
-        let mut chunk = self.shape.head.chunk(OBJECT, json!([choice]));
-        if self.stream.continuous_usage {
-            chunk["usage"] = common::usage(usage);
-        } else if self.stream.include_usage {
-            chunk["usage"] = Value::Null;
-        }
-        out.data(&chunk);
     }
 
     fn choice(&self, index: u32, delta: Value, tokens: &[TokenInfo]) -> Value {
@@ -62,7 +50,7 @@ impl Encoder for ChatStream {
         let usage = Usage { prompt_tokens: self.prompt_tokens, ..Usage::default() };
         for index in 0..self.choices {
             let choice = self.choice(index, json!({"role": "assistant", "content": ""}), &[]);
-            self.write(choice, &usage, out);
+            self.chunks.write(choice, &usage, out);
         }
     }
 
@@ -88,17 +76,14 @@ impl Encoder for ChatStream {
             choice["finish_reason"] = common::finish_reason(reason).into();
             choice["stop_reason"] = common::stop_reason(stop.as_ref());
         }
-        self.write(choice, usage, out);
+        self.chunks.write(choice, usage, out);
     }
 
     fn close(&mut self, usage: &Usage, out: &mut Frames) {
-        if self.stream.include_usage {
-            out.data(&self.shape.head.body(OBJECT, json!([]), common::usage(usage)));
-        }
-        out.word("[DONE]");
+        self.chunks.close(usage, out);
     }
 
     fn fail(&mut self, error: &ApiError, out: &mut Frames) {
-        out.event("error", &stream_error(error));
+        self.chunks.fail(error, out);
     }
 }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::body::Fields;
 use crate::error::{ApiError, ErrorKind, Family};
 use crate::generation::{Encoded, Finish, Params, Usage};
+use crate::stream::Frames;
 
 /// What completions and chat completions have in common.
 #[derive(Debug, Clone, Default)]
@@ -141,6 +142,40 @@ impl Head {
     /// An object of a stream with these choices.
     pub fn chunk(&self, object: &str, choices: Value) -> Value {
         json!({"id": self.id, "object": object, "created": self.created, "model": self.model, "choices": choices})
+    }
+}
+
+/// The objects of one stream.
+pub(super) struct Chunks {
+    pub head: Head,
+    /// What each is called.
+    pub object: &'static str,
+    pub stream: StreamOptions,
+}
+
+impl Chunks {
+    /// Writes a piece of an answer, with the counts so far where they are asked for.
+    pub fn write(&self, choice: Value, usage: &Usage, out: &mut Frames) {
+        let mut chunk = self.head.chunk(self.object, json!([choice]));
+        if self.stream.continuous_usage {
+            chunk["usage"] = self::usage(usage);
+        } else if self.stream.include_usage {
+            chunk["usage"] = Value::Null;
+        }
+        out.data(&chunk);
+    }
+
+    /// Ends a stream that went well.
+    pub fn close(&self, usage: &Usage, out: &mut Frames) {
+        if self.stream.include_usage {
+            out.data(&self.head.body(self.object, json!([]), self::usage(usage)));
+        }
+        out.word("[DONE]");
+    }
+
+    /// Ends a stream that broke off.
+    pub fn fail(&self, error: &ApiError, out: &mut Frames) {
+        out.event("error", &stream_error(error));
     }
 }
 

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use rocmforge_tokenizer::Tokenizer;
 use serde_json::{Value, json};
 
-use super::common::{self, StreamOptions, stream_error};
+use super::common::{self, Chunks, StreamOptions};
 use super::completions::Shape;
 use super::logprobs::{TextLogprobs, Writer};
 use crate::error::ApiError;
 use crate::generation::{Answers, Encoded, Piece, PieceKind, Usage};
 use crate::stream::{Encoder, Frames, Wire};
 
-const OBJECT: &str = "text_completion";
-
 /// Writes pieces of completions.
 pub(super) struct CompletionStream {
     shape: Shape,
-    stream: StreamOptions,
+    chunks: Chunks,
     tokenizer: Arc<Tokenizer>,
     prompts: Vec<Encoded>,
     /// Where each answer's next token begins in its text, in characters.
@@ -27,22 +25,12 @@ pub(super) struct CompletionStream {
 impl CompletionStream {
     pub fn new(shape: Shape, answers: &Answers, stream: StreamOptions) -> Self {
         Self {
+            chunks: Chunks { head: shape.head.clone(), object: "text_completion", stream },
             shape,
-            stream,
             tokenizer: answers.model().tokenizer.clone(),
             prompts: answers.prompts().cloned().collect(),
             at: vec![0; answers.choices() as usize],
         }
-    }
-
-    fn write(&self, choice: Value, usage: &Usage, out: &mut Frames) {
-        let mut chunk = self.shape.head.chunk(OBJECT, json!([choice]));
-        if self.stream.continuous_usage {
-            chunk["usage"] = common::usage(usage);
-        } else if self.stream.include_usage {
-            chunk["usage"] = Value::Null;
-        }
-        out.data(&chunk);
     }
 }
 
@@ -61,7 +49,7 @@ impl Encoder for CompletionStream {
         for index in 0..self.at.len() {
             let text = self.prompts[index / each].shown(&self.tokenizer);
             let choice = json!({"index": index, "text": text, "logprobs": null, "finish_reason": null});
-            self.write(choice, &usage, out);
+            self.chunks.write(choice, &usage, out);
         }
     }
 
@@ -86,17 +74,14 @@ impl Encoder for CompletionStream {
         if self.shape.report.token_ids {
             choice["token_ids"] = piece.tokens.iter().map(|info| info.token).collect();
         }
-        self.write(choice, usage, out);
+        self.chunks.write(choice, usage, out);
     }
 
     fn close(&mut self, usage: &Usage, out: &mut Frames) {
-        if self.stream.include_usage {
-            out.data(&self.shape.head.body(OBJECT, json!([]), common::usage(usage)));
-        }
-        out.word("[DONE]");
+        self.chunks.close(usage, out);
     }
 
     fn fail(&mut self, error: &ApiError, out: &mut Frames) {
-        out.event("error", &stream_error(error));
+        self.chunks.fail(error, out);
     }
 }
