@@ -24,7 +24,8 @@ static ROOMS: &[Room] = &[
     Room { name: "kernels", uses: &["quant"] },
     Room { name: "hip-sys", uses: &[] },
     Room { name: "hipblas-sys", uses: &["hip-sys"] },
-    Room { name: "fake-hip", uses: &["hip-sys", "kernels"] },
+    Room { name: "gfx-emu", uses: &[] },
+    Room { name: "fake-hip", uses: &["gfx-emu", "hip-sys", "kernels"] },
     Room { name: "hip-on-cuda", uses: &["hip-sys", "hipblas-sys"] },
     Room { name: "tokenizer", uses: &["gguf-loader"] },
     Room { name: "grammar", uses: &["chat", "tokenizer"] },
@@ -100,7 +101,7 @@ static ROOMS: &[Room] = &[
             "tokenizer",
         ],
     },
-    Room { name: "xtask", uses: &["kernels", "simulation", "tests"] },
+    Room { name: "xtask", uses: &["gfx-emu", "kernels", "simulation", "tests"] },
 ];
 
 /// Crates from outside that bring a concern with them, and the rooms whose concern that is.

@@ -10,6 +10,7 @@ static FENCES: &[(&str, &str)] = &[
     ("crates/hip-sys/", "foreign functions"),
     ("crates/hipblas-sys/", "foreign functions"),
     ("crates/hip-on-cuda/", "foreign functions, in both directions"),
+    ("crates/gfx-emu/src/", "memory of kernels, and functions compiled for more than the baseline processor"),
     ("crates/fake-hip/src/", "foreign functions, and kernels called through pointers"),
     ("crates/hip-backend/src/driver/", "calls of HIP"),
     ("crates/hip-backend/src/library/rtc.rs", "calls of hipRTC"),
