@@ -1,0 +1,4 @@
+//! Code objects made by a compiler, loaded and executed.
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+mod object;
