@@ -1,0 +1,224 @@
+//! A decoded instruction: its row of the table, and its operands resolved to registers and constants.
+
+use super::row::{Kind, Row};
+use crate::wave::{MASK_SLOTS, VGPRS};
+
+/// Where an operand is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Src {
+    /// A vector register, or the first of several.
+    V(u16),
+    /// A scalar register by its slot in [`Wave::sgpr`](crate::wave::Wave), or the first of several.
+    S(u8),
+    /// A constant, already in the form of the operand's kind.
+    K(u64),
+    /// The scalar condition code.
+    Scc,
+    /// Whether VCC is zero.
+    VccZ,
+    /// Whether EXEC is zero.
+    ExecZ,
+}
+
+impl Src {
+    /// The vector register, if it is one.
+    pub fn vgpr(self) -> Option<u16> {
+        if let Self::V(register) = self { Some(register) } else { None }
+    }
+}
+
+/// How lanes exchange the first operand: data-parallel primitives (RDNA3 ISA guide, 7.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dpp {
+    /// Which lane of the same half each lane reads, or [`Dpp::NONE`] for one that does not exist.
+    pub from: [u8; 32],
+    /// Lanes outside of the masks of rows and banks keep their result.
+    pub lanes: [u32; 2],
+    /// A lane that does not exist, or that is inactive, reads zero instead of disabling the write.
+    pub bound_zero: bool,
+    /// Inactive lanes may be read (`fi`).
+    pub fetch_inactive: bool,
+}
+
+impl Dpp {
+    /// In [`Dpp::from`]: there is no such lane.
+    pub const NONE: u8 = 255;
+}
+
+/// A set of registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Regs {
+    /// Vector registers, a bit each.
+    pub v: [u64; 4],
+    /// Scalar registers by slot, a bit each.
+    pub s: u128,
+}
+
+impl Regs {
+    /// Adds `count` vector registers from `first`; the spare ones behind the last are not tracked.
+    pub fn add_v(&mut self, first: u16, count: u16) {
+        for register in (first..first.saturating_add(count)).map(usize::from).filter(|r| *r < VGPRS) {
+            self.v[register / 64] |= 1 << (register % 64);
+        }
+    }
+
+    /// Adds `count` scalar registers from `first`.
+    pub fn add_s(&mut self, first: u8, count: u8) {
+        for slot in first..first.saturating_add(count).min(128) {
+            self.s |= 1 << slot;
+        }
+    }
+
+    /// Whether there is a common register.
+    #[inline(always)]
+    pub fn meets(&self, other: &Self) -> bool {
+        let v =
+            (self.v[0] & other.v[0]) | (self.v[1] & other.v[1]) | (self.v[2] & other.v[2]) | (self.v[3] & other.v[3]);
+        (v != 0) | (self.s & other.s != 0)
+    }
+
+    /// Both sets.
+    #[must_use]
+    pub fn or(&self, other: &Self) -> Self {
+        Self { v: std::array::from_fn(|i| self.v[i] | other.v[i]), s: self.s | other.s }
+    }
+
+    /// The common registers.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self { v: std::array::from_fn(|i| self.v[i] & other.v[i]), s: self.s & other.s }
+    }
+
+    /// The vector registers in order.
+    pub fn vgprs(&self) -> impl Iterator<Item = u16> + '_ {
+        (0..VGPRS as u16).filter(|r| self.has_v(*r))
+    }
+
+    /// Whether a vector register is in it.
+    pub fn has_v(&self, register: u16) -> bool {
+        self.v.get(usize::from(register / 64)).is_some_and(|word| word >> (register % 64) & 1 == 1)
+    }
+}
+
+/// Bits of [`Inst::flags`].
+pub mod flags {
+    /// Coherent; atomics return the old value.
+    pub const GLC: u8 = 1;
+    /// Streaming.
+    pub const SLC: u8 = 2;
+    /// Coherent across the device.
+    pub const DLC: u8 = 4;
+    /// A buffer's address has an index in a vector register.
+    pub const IDXEN: u8 = 8;
+    /// A buffer's address has an offset in a vector register.
+    pub const OFFEN: u8 = 16;
+}
+
+/// A decoded instruction.
+#[derive(Debug, Clone)]
+pub struct Inst {
+    /// Its row: name and semantics.
+    pub row: &'static Row,
+    /// Address in the image.
+    pub address: u64,
+    /// Bytes it takes, literals included.
+    pub bytes: u8,
+    /// Sources, in the order of the row; those of memory instructions: address, data, second data or scalar base,
+    /// scalar offset.
+    pub src: [Src; 4],
+    /// Vector or scalar register of the result, by the row's kind of it.
+    pub dst: u16,
+    /// Scalar register of a result of one bit a lane: carries, comparisons.
+    pub sdst: u8,
+    /// Operands whose sign flips, a bit each; of packed operands, of the low half.
+    pub neg: u8,
+    /// Operands whose absolute value is taken; of packed operands, those whose high half's sign flips.
+    pub abs: u8,
+    /// Operands of 16 bits read from the high half; bit 3: the result goes there.
+    pub opsel: u8,
+    /// Packed operands whose high half comes from the high half.
+    pub opsel_hi: u8,
+    /// The result is clamped to the range of its type or, for floats, to 0 to 1.
+    pub clamp: bool,
+    /// Multiplies the result: 1 by two, 2 by four, 3 by a half.
+    pub omod: u8,
+    /// Of memory instructions: [`flags`] as encoded.
+    pub flags: u8,
+    /// Offset of memory instructions; immediate of SOPP and SOPK; for DS the first offset.
+    pub offset: i32,
+    /// Second offset of DS instructions with two addresses.
+    pub offset1: i32,
+    /// Index of the instruction that a branch goes to.
+    pub target: u32,
+    /// Exchange of lanes before the operation.
+    pub dpp: Option<Box<Dpp>>,
+    /// The two operations of a dual instruction, in an order in which neither overwrites what the other reads.
+    pub dual: Option<Box<[Inst; 2]>>,
+    /// Registers that are read.
+    pub reads: Regs,
+    /// Registers that are written.
+    pub writes: Regs,
+    /// Either.
+    pub touches: Regs,
+}
+
+impl Inst {
+    /// An instruction of a row at an address, with nothing set.
+    pub fn new(row: &'static Row, address: u64) -> Self {
+        Self {
+            row,
+            address,
+            bytes: 4,
+            src: [Src::K(0); 4],
+            dst: 0,
+            sdst: 0,
+            neg: 0,
+            abs: 0,
+            opsel: 0,
+            opsel_hi: 0,
+            clamp: false,
+            omod: 0,
+            flags: 0,
+            offset: 0,
+            offset1: 0,
+            target: u32::MAX,
+            dpp: None,
+            dual: None,
+            reads: Regs::default(),
+            writes: Regs::default(),
+            touches: Regs::default(),
+        }
+    }
+
+    /// Works out which registers it reads and writes, from the kinds of its row.
+    pub fn note_registers(&mut self, wave64: bool) {
+        let mask_slots = if wave64 { MASK_SLOTS } else { 1 };
+        for (src, kind) in self.src.iter().zip(self.row.src) {
+            add_source(&mut self.reads, *src, *kind, mask_slots);
+        }
+        match self.row.dst {
+            Kind::None => {}
+            Kind::Mask => self.writes.add_s(self.sdst, mask_slots),
+            Kind::S(count) => self.writes.add_s(self.dst as u8, count),
+            kind => self.writes.add_v(self.dst, kind.registers()),
+        }
+        if self.row.carries {
+            self.writes.add_s(self.sdst, mask_slots);
+        }
+        for part in self.dual.iter_mut().flat_map(|dual| dual.iter_mut()) {
+            part.note_registers(wave64);
+            self.reads = self.reads.or(&part.reads);
+            self.writes = self.writes.or(&part.writes);
+        }
+        self.touches = self.reads.or(&self.writes);
+    }
+}
+
+fn add_source(regs: &mut Regs, src: Src, kind: Kind, mask_slots: u8) {
+    match src {
+        Src::V(first) => regs.add_v(first, kind.registers()),
+        Src::S(first) if kind == Kind::Mask => regs.add_s(first, mask_slots),
+        Src::S(first) => regs.add_s(first, kind.registers() as u8),
+        Src::Scc | Src::K(_) | Src::VccZ | Src::ExecZ => {}
+    }
+}

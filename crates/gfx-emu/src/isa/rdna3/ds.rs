@@ -1,0 +1,4 @@
+use crate::isa::Row;
+
+/// DS.
+pub(super) static DS: &[Row] = &[];

@@ -1,0 +1,4 @@
+use crate::isa::Row;
+
+/// MUBUF.
+pub(super) static MUBUF: &[Row] = &[];

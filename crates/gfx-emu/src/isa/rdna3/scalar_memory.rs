@@ -1,0 +1,4 @@
+use crate::isa::Row;
+
+/// SMEM.
+pub(super) static SMEM: &[Row] = &[];

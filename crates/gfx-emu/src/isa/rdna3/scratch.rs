@@ -1,0 +1,4 @@
+use crate::isa::Row;
+
+/// SCRATCH.
+pub(super) static SCRATCH: &[Row] = &[];

@@ -1,0 +1,237 @@
+//! Executing a wave: the loop, and the checks around each instruction.
+
+pub mod code;
+pub mod track;
+
+use crate::count::Counts;
+use crate::fault::{Fault, FaultKind};
+use crate::isa::{Exec, Inst, Kind, Regs, Src, dpp};
+use crate::launch::Env;
+use crate::memory::Lds;
+use crate::wave::{SPARE_VGPR, State, Wave};
+
+pub use code::Code;
+pub use track::{Counter, Track};
+
+/// A workgroup's own state, which its waves share.
+#[derive(Debug)]
+pub struct Group<'a> {
+    /// The launch it is part of.
+    pub env: &'a Env<'a>,
+    /// Its position in the grid.
+    pub id: [u32; 3],
+    /// Its local data share.
+    pub lds: Lds,
+    /// What was executed.
+    pub counts: Counts,
+    /// Barriers that all waves have passed: between two of the same number there is none.
+    pub epoch: u32,
+}
+
+impl Group<'_> {
+    /// Instructions executed so far, which serve as the clock.
+    pub fn clock(&self) -> u64 {
+        self.counts.total()
+    }
+}
+
+/// A wave with its surroundings, while it executes.
+#[derive(Debug)]
+pub struct Core<'w, 'e> {
+    /// The wave.
+    pub wave: &'w mut Wave,
+    /// Its workgroup.
+    pub group: &'w mut Group<'e>,
+}
+
+/// Instructions that a wave executes before others get their turn, if no barrier comes first.
+const TURN: u64 = 1 << 20;
+
+impl Core<'_, '_> {
+    /// Executes until the wave waits, ends, or has had its turn.
+    pub fn turn(&mut self) -> Result<(), Box<Fault>> {
+        let env = self.group.env;
+        let code: &Code = env.code;
+        self.wave.state = State::Running;
+        for _ in 0..TURN {
+            let Some(inst) = code.inst(self.wave.at) else {
+                return Err(self.place(code.bad_index(self.wave.at), None));
+            };
+            self.wave.at += 1;
+            self.group.counts.count(inst);
+            if inst.touches.meets(&self.wave.track.watch) {
+                self.step_watched(inst).map_err(|fault| self.place(fault, Some(inst)))?;
+            } else {
+                self.step(inst).map_err(|fault| self.place(fault, Some(inst)))?;
+            }
+            if self.wave.state != State::Running {
+                return Ok(());
+            }
+        }
+        self.wave.state = State::Yielding;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn step(&mut self, inst: &Inst) -> Result<(), Box<Fault>> {
+        match inst.row.exec {
+            Exec::Core(run) => run(self, inst),
+            _ => {
+                execute(self.wave, inst);
+                Ok(())
+            }
+        }
+    }
+
+    /// An instruction with registers that wait for memory or that have lanes never written.
+    #[cold]
+    #[inline(never)]
+    fn step_watched(&mut self, inst: &Inst) -> Result<(), Box<Fault>> {
+        let waiting = self.wave.track.waiting(&inst.touches);
+        if waiting != Regs::default() {
+            return Err(missing_wait(self.wave, waiting));
+        }
+        if let Exec::Core(run) = inst.row.exec {
+            // Memory instructions look at their operands themselves.
+            return run(self, inst);
+        }
+        match &inst.dual {
+            Some(dual) => {
+                copy_spare(self.wave, dual);
+                dual.iter().try_for_each(|part| watched_part(self.wave, part))
+            }
+            None => watched_part(self.wave, inst),
+        }
+    }
+
+    /// Adds to a fault where it happened.
+    #[cold]
+    fn place(&self, mut fault: Box<Fault>, inst: Option<&Inst>) -> Box<Fault> {
+        let env = self.group.env;
+        fault.kernel = env.kernel.to_owned();
+        fault.workgroup = self.group.id;
+        fault.wave = self.wave.number;
+        if let Some(inst) = inst {
+            fault.instruction = inst.row.name.to_owned();
+            fault.pc = inst.address.wrapping_sub(env.code.base());
+            fault.location = (env.name_pc)(inst.address);
+        }
+        fault
+    }
+}
+
+/// Executes an instruction that touches registers alone.
+#[inline(always)]
+fn execute(wave: &mut Wave, inst: &Inst) {
+    match inst.row.exec {
+        Exec::Lanes { base, fast, exact } => {
+            if !wave.is_plain_mode {
+                exact(wave, inst);
+            } else if wave.has_fast {
+                // SAFETY: `has_fast` says that this processor has the features that `fast` is compiled for.
+                unsafe { fast(wave, inst) }
+            } else {
+                base(wave, inst);
+            }
+        }
+        Exec::Wave(run) => run(wave, inst),
+        Exec::Core(_) => {}
+    }
+}
+
+/// Whether this processor has what the fast forms of instructions are compiled for.
+pub fn has_fast() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("fma")
+        && is_x86_feature_detected!("f16c")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt")
+        && is_x86_feature_detected!("popcnt");
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = false;
+    has
+}
+
+/// Both operations of a dual instruction.
+pub fn dual(wave: &mut Wave, inst: &Inst) {
+    let Some(dual) = &inst.dual else { return };
+    copy_spare(wave, dual);
+    for part in dual.iter() {
+        execute(wave, part);
+    }
+}
+
+/// Where both operations read what the other writes, the second one reads a copy.
+#[inline(always)]
+fn copy_spare(wave: &mut Wave, dual: &[Inst; 2]) {
+    let [first, second] = dual;
+    if second.src.contains(&Src::V(SPARE_VGPR)) {
+        for half in 0..wave.halves {
+            *wave.v_mut(half, SPARE_VGPR) = *wave.v(half, first.dst);
+        }
+    }
+}
+
+fn missing_wait(wave: &Wave, regs: Regs) -> Box<Fault> {
+    let register = match regs.vgprs().next() {
+        Some(register) => format!("v{register}"),
+        None => format!("s{}", regs.s.trailing_zeros()),
+    };
+    let load = wave.track.cause(&regs).unwrap_or_default();
+    Fault::new(FaultKind::MissingWait { register, load })
+}
+
+/// One operation with a register that has lanes never written: what it makes of them is as undefined, and must not
+/// decide anything.
+fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
+    let mut undefined = [0; 2];
+    for half in 0..wave.halves {
+        undefined[half] = undefined_lanes(wave, inst, half);
+    }
+    let to_scalar = inst.row.carries || matches!(inst.row.dst, Kind::Mask | Kind::S(_));
+    if to_scalar {
+        if let Some(half) = (0..wave.halves).find(|half| undefined[*half] != 0) {
+            return Err(decides(wave, inst, half, undefined[half], "decides a scalar result"));
+        }
+    }
+    let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];
+    execute(wave, inst);
+    if !to_scalar {
+        for register in inst.writes.vgprs() {
+            for half in 0..wave.halves {
+                wave.track.define(half, register, written[half], !undefined[half]);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Active lanes whose result depends on a register that was never written.
+fn undefined_lanes(wave: &Wave, inst: &Inst, half: usize) -> u32 {
+    let of = |n: usize| {
+        let (src, kind) = (inst.src[n], inst.row.src[n]);
+        let Some(first) = src.vgpr() else { return 0 };
+        let lanes = (first..first + kind.registers()).fold(0, |lanes, r| lanes | !wave.track.defined(half, r));
+        match &inst.dpp {
+            Some(dpp) if n == 0 => dpp::exchange_mask(wave, dpp, half, lanes),
+            _ => lanes,
+        }
+    };
+    let exec = wave.exec(half);
+    if let (true, Some(Src::S(mask))) = (inst.row.selects, inst.src.get(2)) {
+        let mask = wave.s(mask + half as u8);
+        return exec & ((of(0) & !mask) | (of(1) & mask));
+    }
+    exec & (0..inst.row.src.len()).fold(0, |lanes, n| lanes | of(n))
+}
+
+/// The fault of a lane never written that decides something.
+#[cold]
+fn decides(wave: &Wave, inst: &Inst, half: usize, lanes: u32, use_: &'static str) -> Box<Fault> {
+    let lane = lanes.trailing_zeros();
+    let is_hole = |r: &u16| wave.track.defined(half, *r) >> lane & 1 == 0;
+    let register = inst.reads.vgprs().find(is_hole).unwrap_or_default();
+    Fault::in_lane(FaultKind::UndefinedRegister { register, use_ }, lane + 32 * half as u32)
+}

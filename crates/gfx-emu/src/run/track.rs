@@ -1,0 +1,178 @@
+//! What a wave's registers may be used for: which were ever written, and which still wait for memory.
+
+use std::collections::VecDeque;
+
+use crate::isa::Regs;
+use crate::wave::{LANES, VGPRS};
+
+/// Counters that `s_waitcnt` and its kin wait for (RDNA3 ISA guide, 4.4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counter {
+    /// Vector loads, and atomics that return.
+    Load,
+    /// Vector stores, and atomics that do not return.
+    Store,
+    /// LDS.
+    Lds,
+    /// Scalar loads and messages.
+    Scalar,
+    /// Exports.
+    Export,
+}
+
+/// An operation under way.
+#[derive(Debug, Clone, Copy)]
+struct Pending {
+    counter: Counter,
+    /// Registers it will write.
+    writes: Regs,
+    /// Address of its instruction.
+    address: u64,
+}
+
+/// State of a wave's registers.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// Registers that need a closer look: those with lanes never written, and those that wait for memory.
+    pub watch: Regs,
+    /// Lanes that exist, by half.
+    pub lanes: [u32; 2],
+    /// Lanes that were written, by half and register.
+    defined: Vec<[u32; LANES]>,
+    /// Registers with a lane that was never written.
+    holes: Regs,
+    /// Operations under way, oldest first, by the counter that they are waited for by.
+    queues: [VecDeque<Pending>; 2],
+    stores: u32,
+    waiting: Regs,
+}
+
+/// Queues of [`Track`]: operations that one counter of RDNA3 counts together.
+const VECTOR: usize = 0;
+const LOCAL: usize = 1;
+/// Counters end here: the hardware issues no more before one has returned.
+const PENDING_MAX: usize = 63;
+
+impl Track {
+    /// Nothing is written, nothing is under way. A bit for each lane that exists.
+    pub fn new(lanes: u64) -> Self {
+        let holes = Regs { v: [u64::MAX; 4], s: 0 };
+        Self {
+            watch: holes,
+            lanes: [lanes as u32, (lanes >> 32) as u32],
+            defined: vec![[0; LANES]; 2 * VGPRS / LANES],
+            holes,
+            queues: Default::default(),
+            stores: 0,
+            waiting: Regs::default(),
+        }
+    }
+
+    /// Lanes of a register that were written.
+    pub fn defined(&self, half: usize, register: u16) -> u32 {
+        let at = half * VGPRS + usize::from(register);
+        self.defined.get(at / LANES).map_or(u32::MAX, |row| row[at % LANES])
+    }
+
+    /// Says which of the lanes just written are defined.
+    pub fn define(&mut self, half: usize, register: u16, written: u32, defined: u32) {
+        let at = half * VGPRS + usize::from(register);
+        let Some(row) = self.defined.get_mut(at / LANES).filter(|_| usize::from(register) < VGPRS) else { return };
+        row[at % LANES] = row[at % LANES] & !written | written & defined;
+        let is_whole = (0..2).all(|half| self.defined(half, register) & self.lanes[half] == self.lanes[half]);
+        let (word, bit) = (usize::from(register / 64), 1u64 << (register % 64));
+        if is_whole {
+            self.holes.v[word] &= !bit;
+        } else {
+            self.holes.v[word] |= bit;
+        }
+        self.watch.v[word] = self.holes.v[word] | self.waiting.v[word];
+    }
+
+    /// Whether all lanes of these registers were written.
+    pub fn has_holes(&self, regs: &Regs) -> bool {
+        self.holes.meets(regs)
+    }
+
+    /// Registers that wait for memory, of these.
+    pub fn waiting(&self, regs: &Regs) -> Regs {
+        self.waiting.and(regs)
+    }
+
+    /// Address of the instruction that these registers wait for.
+    pub fn cause(&self, regs: &Regs) -> Option<u64> {
+        self.queues.iter().flatten().find(|pending| pending.writes.meets(regs)).map(|pending| pending.address)
+    }
+
+    /// An operation begins whose registers must not be touched before it is waited for.
+    pub fn issue(&mut self, counter: Counter, writes: Regs, address: u64) {
+        if counter == Counter::Store {
+            self.stores += 1;
+            return;
+        }
+        let queue = &mut self.queues[if counter == Counter::Load { VECTOR } else { LOCAL }];
+        let in_order = counter != Counter::Scalar;
+        queue.push_back(Pending { counter, writes, address });
+        if queue.len() > PENDING_MAX && in_order {
+            queue.pop_front();
+        }
+        self.renew();
+    }
+
+    /// Waits until at most so many loads are under way.
+    pub fn wait_loads(&mut self, count: usize) {
+        retire(&mut self.queues[VECTOR], count);
+        self.renew();
+    }
+
+    /// Waits until at most so many operations on LDS and scalar loads together are under way. Scalar loads return in
+    /// any order, so that only waiting for all of them says that one has returned.
+    pub fn wait_local(&mut self, count: usize) {
+        let queue = &mut self.queues[LOCAL];
+        if count == 0 || queue.iter().all(|pending| pending.counter == Counter::Lds) {
+            retire(queue, count);
+        }
+        self.renew();
+    }
+
+    /// Waits until at most so many operations of one counter are under way, on targets that count them apart.
+    pub fn wait_one(&mut self, counter: Counter, count: usize) {
+        let queue = &mut self.queues[if counter == Counter::Load { VECTOR } else { LOCAL }];
+        let of_it = queue.iter().filter(|pending| pending.counter == counter).count();
+        let in_order = counter != Counter::Scalar;
+        let mut done = if in_order || count == 0 { of_it.saturating_sub(count) } else { 0 };
+        queue.retain(|pending| {
+            let ends = pending.counter == counter && done > 0;
+            done -= usize::from(ends);
+            !ends
+        });
+        self.renew();
+    }
+
+    /// Waits until at most so many stores are under way.
+    pub fn wait_stores(&mut self, count: u32) {
+        self.stores = self.stores.min(count);
+    }
+
+    /// Operations on LDS that were not waited for.
+    pub fn pending_lds(&self) -> Option<u64> {
+        self.queues[LOCAL].iter().find(|pending| pending.counter == Counter::Lds).map(|pending| pending.address)
+    }
+
+    /// Stores to global memory that were not waited for.
+    pub fn pending_stores(&self) -> u32 {
+        self.stores
+    }
+
+    fn renew(&mut self) {
+        let all = self.queues.iter().flatten();
+        self.waiting = all.fold(Regs::default(), |regs, pending| regs.or(&pending.writes));
+        self.watch = self.waiting.or(&self.holes);
+    }
+}
+
+fn retire(queue: &mut VecDeque<Pending>, count: usize) {
+    while queue.len() > count {
+        queue.pop_front();
+    }
+}
