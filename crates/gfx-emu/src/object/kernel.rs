@@ -9,6 +9,8 @@ use super::target::Generation;
 
 /// HIP passes a few KiB at most; more is a malformed file.
 const KERNARG_BYTES_MAX: u32 = 1 << 20;
+/// No target has larger workgroups; a work-item's id has ten bits along each axis.
+const WORKGROUP_SIZE_MAX: u32 = 1024;
 /// An instruction's address is a multiple of this.
 const INSTRUCTION_ALIGN: u64 = 4;
 
@@ -99,7 +101,7 @@ impl Kernel {
             return Err("its entry lies outside of the code".to_owned());
         }
         check_agreement(metadata, &descriptor)?;
-        check_args(metadata)?;
+        check_limits(metadata)?;
         Ok((address, descriptor, entry))
     }
 }
@@ -126,9 +128,13 @@ fn check_agreement(metadata: &KernelMetadata, descriptor: &Descriptor) -> Result
     }
 }
 
-fn check_args(metadata: &KernelMetadata) -> Result<(), String> {
+/// Limits that keep what a launch allocates small.
+fn check_limits(metadata: &KernelMetadata) -> Result<(), String> {
     if metadata.kernarg_bytes > KERNARG_BYTES_MAX {
         return Err(format!("{} bytes of arguments; at most {KERNARG_BYTES_MAX} are allowed", metadata.kernarg_bytes));
+    }
+    if !(1..=WORKGROUP_SIZE_MAX).contains(&metadata.max_workgroup_size) {
+        return Err(format!("workgroups of up to {} work-items", metadata.max_workgroup_size));
     }
     match metadata.args.iter().find(|arg| arg.end() > u64::from(metadata.kernarg_bytes)) {
         Some(arg) => Err(format!("an argument ends at byte {} of {}", arg.end(), metadata.kernarg_bytes)),

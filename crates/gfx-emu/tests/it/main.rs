@@ -1,4 +1,5 @@
 //! Code objects made by a compiler, loaded and executed.
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod abi;
 mod object;
