@@ -2,10 +2,10 @@
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use super::exact;
 use super::f16::F16;
 use super::mode::{Denorm, Mode, Round};
 use super::roots::Roots;
+use super::unrounded;
 
 /// A binary floating-point format of the vector ALU.
 ///
@@ -84,6 +84,10 @@ pub trait Float:
     /// The same number, or for an f16 the nearest.
     fn from_f32(x: f32) -> Self;
 
+    /// The nearest number to an integer.
+    fn from_i32(x: i32) -> Self;
+    /// The nearest number to an integer.
+    fn from_u32(x: u32) -> Self;
     /// Towards zero, saturated, a NaN to zero.
     fn to_i32(self) -> i32;
     /// Towards zero, saturated, a NaN to zero.
@@ -207,6 +211,14 @@ macro_rules! standard {
             self.trunc()
         }
         #[inline(always)]
+        fn from_i32(x: i32) -> Self {
+            x as Self
+        }
+        #[inline(always)]
+        fn from_u32(x: u32) -> Self {
+            x as Self
+        }
+        #[inline(always)]
         fn to_i32(self) -> i32 {
             self as i32
         }
@@ -264,7 +276,7 @@ impl Float for f64 {
 
     #[inline(always)]
     fn scale(self, exponent: i32) -> Self {
-        exact::scale(self, exponent, Round::NearestEven)
+        unrounded::scale(self, exponent, Round::NearestEven)
     }
     #[inline(always)]
     fn to_f64(self) -> f64 {
@@ -314,6 +326,15 @@ impl Float for F16 {
     #[inline(always)]
     fn trunc(self) -> Self {
         Self::from_f32(self.to_f32().trunc())
+    }
+    // An f32 holds every integer exactly that an f16 does not overflow at.
+    #[inline(always)]
+    fn from_i32(x: i32) -> Self {
+        Self::from_f32(x as f32)
+    }
+    #[inline(always)]
+    fn from_u32(x: u32) -> Self {
+        Self::from_f32(x as f32)
     }
     #[inline(always)]
     fn to_i32(self) -> i32 {

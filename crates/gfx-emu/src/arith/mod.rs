@@ -9,15 +9,21 @@
 
 mod compare;
 mod divide;
+pub mod dot;
 mod exact;
 mod f16;
+mod fast;
 mod float;
+pub mod int;
 mod mode;
 mod roots;
+mod unrounded;
 
 pub use compare::{Predicate, class_of};
 pub use divide::Division;
+pub use exact::Exact;
 pub use f16::{Bf16, F16};
+pub use fast::Fast;
 pub use float::Float;
 pub use mode::{Denorm, Mode, Round};
 pub use roots::{Roots, Transcendental};
@@ -39,8 +45,10 @@ pub trait Arith: Copy {
     fn ldexp<F: Float>(self, a: F, exponent: i32) -> F;
     /// The same number in another format (V_CVT_F16_F32 and the like).
     fn convert<A: Float, B: Float>(self, a: A) -> B;
-    /// V_CVT_F32_I32 and the like. `a` has at most 32 bits; unsigned ones fit too.
-    fn from_integer<F: Float>(self, a: i64) -> F;
+    /// V_CVT_F32_I32, V_CVT_F64_I32, V_CVT_F16_I16 (with the sign extended).
+    fn i32_to<F: Float>(self, a: i32) -> F;
+    /// V_CVT_F32_U32, V_CVT_F64_U32, V_CVT_F16_U16.
+    fn u32_to<F: Float>(self, a: u32) -> F;
     /// V_FMA_MIXLO_F16: an f32 multiply-add, rounded once, to an f16.
     fn fma_mix_f16(self, a: f32, b: f32, c: f32) -> F16;
     /// `a` as an operand: a denormal may count as zero.
@@ -311,7 +319,7 @@ pub trait Arith: Copy {
 
     /// V_CVT_F32_UBYTE0 to 3: byte `index` of a word.
     #[inline(always)]
-    fn from_ubyte(self, word: u32, index: u32) -> f32 {
+    fn ubyte(self, word: u32, index: u32) -> f32 {
         (word >> (8 * index) & 0xff) as f32
     }
 
@@ -346,133 +354,4 @@ pub trait Arith: Copy {
 #[inline(always)]
 fn normalised<F: Float>(a: F) -> F {
     if a.is_denormal() { a.scale(F::FRACTION_BITS as i32 + 1) } else { a }
-}
-
-/// The mode HIP kernels start in: to nearest even, denormals kept, IEEE and DX10_CLAMP on.
-///
-/// The sign and payload of a NaN that an operation makes or passes on are unspecified, those of minimum, maximum and
-/// conversions excepted.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Fast;
-
-impl Arith for Fast {
-    #[inline(always)]
-    fn mode(self) -> Mode {
-        Mode::HIP
-    }
-    #[inline(always)]
-    fn add<F: Float>(self, a: F, b: F) -> F {
-        a + b
-    }
-    #[inline(always)]
-    fn sub<F: Float>(self, a: F, b: F) -> F {
-        a - b
-    }
-    #[inline(always)]
-    fn mul<F: Float>(self, a: F, b: F) -> F {
-        a * b
-    }
-    #[inline(always)]
-    fn fma<F: Float>(self, a: F, b: F, c: F) -> F {
-        a.mul_add(b, c)
-    }
-    fn fma_scale<F: Float>(self, a: F, b: F, c: F, exponent: i32) -> F {
-        exact::mul_add_scale(a, b, c, exponent, Round::NearestEven)
-    }
-    #[inline(always)]
-    fn ldexp<F: Float>(self, a: F, exponent: i32) -> F {
-        a.scale(exponent)
-    }
-    #[inline(always)]
-    fn convert<A: Float, B: Float>(self, a: A) -> B {
-        match A::FRACTION_BITS {
-            52 => B::from_f64(a.to_f64()),
-            _ => B::from_f32(a.to_f32()),
-        }
-        .quiet()
-    }
-    #[inline(always)]
-    fn from_integer<F: Float>(self, a: i64) -> F {
-        F::from_f64(a as f64)
-    }
-    #[inline(always)]
-    fn fma_mix_f16(self, a: f32, b: f32, c: f32) -> F16 {
-        f16::mul_add_f32(a, b, c)
-    }
-    #[inline(always)]
-    fn operand<F: Float>(self, a: F) -> F {
-        a
-    }
-    #[inline(always)]
-    fn result<F: Float>(self, a: F) -> F {
-        a
-    }
-}
-
-/// Any mode: exact in integers, then rounded once.
-#[derive(Clone, Copy, Debug)]
-pub struct Exact {
-    /// The mode.
-    pub mode: Mode,
-}
-
-impl Exact {
-    /// `a` as the result of finite operands: denormals as the mode says, and FP16_OVFL's bound on an f16.
-    fn from_finite<F: Float>(self, a: F) -> F {
-        let largest = F::from_raw(F::INFINITY.to_raw() - 1);
-        let bounded = F::FRACTION_BITS == F16::FRACTION_BITS && self.mode.fp16_ovfl && a.is_infinite();
-        self.result(if bounded { largest.with_sign(a.is_negative()) } else { a })
-    }
-
-    /// `a` as the result of `operands`.
-    fn from_operands<A: Float, F: Float>(self, a: F, operands: &[A]) -> F {
-        if operands.iter().any(|x| x.is_infinite()) { a } else { self.from_finite(a) }
-    }
-}
-
-impl Arith for Exact {
-    #[inline(always)]
-    fn mode(self) -> Mode {
-        self.mode
-    }
-    fn add<F: Float>(self, a: F, b: F) -> F {
-        let (a, b) = (self.operand(a), self.operand(b));
-        self.from_operands(exact::add(a, b, F::rounding(self.mode)), &[a, b])
-    }
-    fn mul<F: Float>(self, a: F, b: F) -> F {
-        let (a, b) = (self.operand(a), self.operand(b));
-        self.from_operands(exact::mul(a, b, F::rounding(self.mode)), &[a, b])
-    }
-    fn fma<F: Float>(self, a: F, b: F, c: F) -> F {
-        self.fma_scale(a, b, c, 0)
-    }
-    fn fma_scale<F: Float>(self, a: F, b: F, c: F, exponent: i32) -> F {
-        let (a, b, c) = (self.operand(a), self.operand(b), self.operand(c));
-        self.from_operands(exact::mul_add_scale(a, b, c, exponent, F::rounding(self.mode)), &[a, b, c])
-    }
-    fn ldexp<F: Float>(self, a: F, exponent: i32) -> F {
-        let a = self.operand(a);
-        self.from_operands(exact::scale(a, exponent, F::rounding(self.mode)), &[a])
-    }
-    fn convert<A: Float, B: Float>(self, a: A) -> B {
-        let a = self.operand(a);
-        // From an f64 the rounding is the one for f64, to f16 the one for f16, which is the same field.
-        let round = if A::FRACTION_BITS > B::FRACTION_BITS { self.mode.round_16_64 } else { B::rounding(self.mode) };
-        self.from_operands(exact::convert(a, round), &[a])
-    }
-    fn from_integer<F: Float>(self, a: i64) -> F {
-        self.from_finite(exact::from_integer(a, F::rounding(self.mode)))
-    }
-    fn fma_mix_f16(self, a: f32, b: f32, c: f32) -> F16 {
-        let (a, b, c) = (self.operand(a), self.operand(b), self.operand(c));
-        self.from_operands(exact::mul_add_scale(a, b, c, 0, self.mode.round_16_64), &[a, b, c])
-    }
-    #[inline(always)]
-    fn operand<F: Float>(self, a: F) -> F {
-        if F::denormals(self.mode).flush_in { a.flush() } else { a }
-    }
-    #[inline(always)]
-    fn result<F: Float>(self, a: F) -> F {
-        if F::denormals(self.mode).flush_out { a.flush() } else { a }
-    }
 }

@@ -172,7 +172,7 @@ fn log2(x: f32) -> f32 {
 fn turn(x: f32) -> f64 {
     // From 2^23 on every f32 is a whole number of revolutions.
     let whole = Float::abs(x) >= 8_388_608.0;
-    let x = f64::from(if whole { x - x } else { x });
+    let x = f64::from(if whole { x * 0.0 } else { x });
     x - ((x + ROUNDER) - ROUNDER)
 }
 
