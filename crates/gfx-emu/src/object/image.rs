@@ -67,7 +67,7 @@ impl Image {
         self.address().wrapping_sub(self.start)
     }
 
-    /// All addresses of the image, those between its segments too.
+    /// All addresses of the image, those between its segments and up to the end of its last page too.
     pub fn range(&self) -> Range<u64> {
         self.address()..self.address() + self.pages.bytes().len() as u64
     }
@@ -156,7 +156,6 @@ struct Pages {
 impl Pages {
     fn zeroed(bytes: u64) -> Result<Self, ObjectError> {
         let too_large = |_| ObjectError::TooLarge { bytes, max: IMAGE_BYTES_MAX };
-        // Nothing is at the end of an allocation of whole pages, where an access beyond the image would go unnoticed.
         let size = usize::try_from(bytes.next_multiple_of(PAGE_BYTES)).unwrap_or(usize::MAX);
         let layout = Layout::from_size_align(size, PAGE_BYTES as usize).map_err(too_large)?;
         // SAFETY: the size is not 0, because `span` refuses an image without bytes.

@@ -240,6 +240,59 @@ fn flipped_bytes_load_or_are_errors() {
 }
 
 #[test]
+fn flipped_bytes_of_a_bundle_load_or_are_errors() {
+    let mut bytes = bundle(SEVERAL, &["gfx1030", "gfx1100"]);
+    let table = 24..200;
+    let missed = table.filter(|&at| {
+        bytes[at] ^= 0xff;
+        let outcome = CodeObject::load_for(&bytes, "gfx1100");
+        bytes[at] ^= 0xff;
+        outcome.is_err()
+    });
+    assert!(missed.count() > 60);
+}
+
+#[test]
+fn endless_nesting_is_an_error() {
+    let mut bytes = TABLE.to_vec();
+    let note = TABLE.windows(8).position(|bytes| bytes == b"AMDGPU\0\0").unwrap() + 8;
+    // A map whose unknown key `x` holds a list of a list of a list.
+    bytes[note..note + 3].copy_from_slice(b"\x81\xa1x");
+    bytes[note + 3..note + 1500].fill(0x91);
+    assert!(matches!(CodeObject::load(&bytes), Err(ObjectError::Metadata(_))));
+}
+
+#[test]
+fn a_descriptor_must_agree_with_the_metadata() {
+    let object = CodeObject::load(TABLE).unwrap();
+    // The first segment begins at byte 0 of the file, so that the offset in the image is the one in the file.
+    let descriptor = (object.kernel("look_up").unwrap().descriptor_address - object.image().base()) as usize;
+    let message = |at: usize, value: u8| {
+        let mut bytes = TABLE.to_vec();
+        bytes[descriptor + at] = value;
+        CodeObject::load(&bytes).unwrap_err().to_string()
+    };
+    let expected = "kernel `look_up`: bytes of arguments: 12 in the metadata, 16 in the descriptor";
+    assert_eq!(message(8, 16), expected);
+    assert_eq!(message(57, 0), "kernel `look_up`: wave size: 32 in the metadata, 64 in the descriptor");
+    assert_eq!(message(16, 1), "kernel `look_up`: its entry lies outside of the code");
+    assert_eq!(message(52, 0), "kernel `look_up`: more than its 0 user SGPRs are enabled");
+}
+
+#[test]
+fn a_stripped_object_names_what_it_exports() {
+    const SHT_SYMTAB: [u8; 4] = [2, 0, 0, 0];
+    let mut bytes = TABLE.to_vec();
+    let sections = u64::from_le_bytes(TABLE[40..48].try_into().unwrap()) as usize;
+    let mut kinds = (sections..TABLE.len()).step_by(64).map(|header| header + 4);
+    let symtab = kinds.find(|&kind| TABLE[kind..kind + 4] == SHT_SYMTAB).unwrap();
+    bytes[symtab] = 0;
+    let object = CodeObject::load(&bytes).unwrap();
+    assert_eq!(object.function_at(object.kernel("call").unwrap().entry), Some(("call", 0)));
+    assert!(object.variable("calls").is_some() && object.variable("_ZL5steps").is_none());
+}
+
+#[test]
 fn other_files_are_refused_by_name() {
     let changed = |at: usize, value: u8| {
         let mut bytes = TABLE.to_vec();
