@@ -127,10 +127,10 @@ pub enum FaultKind {
         address: u64,
     },
     /// More instructions than the launch allows: most likely an endless loop.
-    #[error("no end after {count} instructions of one wave")]
+    #[error("no end after {turns} turns of a million instructions or a barrier each")]
     Endless {
-        /// How many were executed.
-        count: u64,
+        /// How many turns the workgroup had.
+        turns: u64,
     },
     /// `s_trap`: the program's own assertion.
     #[error("trap {number}")]

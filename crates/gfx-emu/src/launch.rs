@@ -1,9 +1,17 @@
 //! Launching a grid: workgroups over the processor's cores, waves of a workgroup in turns.
 
+use crate::abi::{self, AbiError, Dispatch, Pointers};
+use crate::arith::Mode;
+use crate::count::Counts;
 use crate::fault::{Fault, FaultKind};
-use crate::memory::View;
+use crate::memory::{Lds, Memory, View};
+use crate::object::Kernel;
+use crate::program::Program;
 use crate::run::{Code, Core, Group};
-use crate::wave::{State, Wave};
+use crate::wave::{LANES, State, Wave, slot};
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// In which order workgroups, and waves of a workgroup, get their turns. Results of a right kernel do not depend on
 /// it.
@@ -42,47 +50,203 @@ fn shuffle(all: &mut [usize], mut state: u64) {
     }
 }
 
+/// Why a launch did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchError {
+    /// The kernel does not allow it.
+    #[error(transparent)]
+    Abi(#[from] AbiError),
+    /// LDS beyond what a workgroup can have.
+    #[error("kernel `{kernel}`: {bytes} bytes of LDS, but a workgroup has at most {LDS_MAX}")]
+    Lds {
+        /// Its name.
+        kernel: String,
+        /// What was asked for.
+        bytes: u64,
+    },
+    /// The kernel did something wrong.
+    #[error(transparent)]
+    Fault(#[from] Box<Fault>),
+}
+
+/// LDS of a workgroup, bytes.
+pub const LDS_MAX: u64 = 64 << 10;
+/// Private memory of a lane where a kernel calls functions that the compiler did not see, bytes.
+const DYNAMIC_STACK: u32 = 16 << 10;
+
+/// How a grid is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// In which order workgroups and waves take turns.
+    pub order: Order,
+    /// Threads that share the workgroups.
+    pub threads: usize,
+    /// Whether lines of memory and conflicts of LDS are counted, which takes time.
+    pub counts_lines: bool,
+    /// A wave that takes more turns than this is taken for endless; a turn is about a million instructions.
+    pub turns_max: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { order: Order::Forward, threads, counts_lines: false, turns_max: 1 << 14 }
+    }
+}
+
+/// Runs a grid of a kernel to its end. `arguments` are the bytes of all explicit arguments in their places (see
+/// [`abi::kernarg_from_args`]).
+///
+/// # Errors
+/// [`LaunchError`]; after a fault the memory holds what was written until then.
+pub fn launch(
+    program: &Program,
+    kernel: &Kernel,
+    dispatch: &Dispatch,
+    arguments: &[u8],
+    memory: &Memory,
+    options: &Options,
+) -> Result<Counts, LaunchError> {
+    let kernarg = abi::kernarg_block(kernel, arguments, dispatch)?;
+    let lds = dispatch.lds_bytes(kernel);
+    if lds > LDS_MAX {
+        return Err(LaunchError::Lds { kernel: kernel.name.clone(), bytes: lds });
+    }
+    // Aligned as the hardware's allocator does it.
+    let mut segment = vec![0u128; kernarg.len().div_ceil(16).max(1)];
+    bytemuck::cast_slice_mut(&mut segment)[..kernarg.len()].copy_from_slice(&kernarg);
+    let kernarg_address = segment.as_ptr() as u64;
+    let packet: [u128; 4] = bytemuck::cast(abi::dispatch_packet(kernel, dispatch, kernarg_address));
+    let mut view = memory.view();
+    view.add(program.object().image().base(), program.object().image().bytes().len() as u64, "code object");
+    view.add(kernarg_address, kernarg.len() as u64, "arguments");
+    view.add(packet.as_ptr() as u64, 64, "dispatch packet");
+    let env = Env {
+        kernel,
+        program,
+        code: program.code(kernel),
+        memory: &view,
+        dispatch,
+        pointers: Pointers {
+            kernarg: kernarg_address,
+            dispatch_packet: packet.as_ptr() as u64,
+            private_segment_size: kernel.descriptor.private_segment_fixed_size,
+            ..Pointers::default()
+        },
+        options,
+    };
+    Ok(run_grid(&env)?)
+}
+
 /// What all workgroups of a launch share.
+#[derive(Debug)]
 pub struct Env<'a> {
-    /// Name of the kernel.
-    pub kernel: &'a str,
+    /// The kernel.
+    pub kernel: &'a Kernel,
+    /// Its code object.
+    pub program: &'a Program,
     /// The decoded code.
     pub code: &'a Code,
     /// Allocations.
     pub memory: &'a View,
-    /// Names an address of the code.
-    pub name_pc: &'a (dyn Fn(u64) -> String + Sync),
-    /// Whether lines and conflicts are counted, which takes time.
-    pub counts_lines: bool,
-    /// A wave that executes more instructions is taken for endless.
-    pub instructions_max: u64,
+    /// Extent of the grid.
+    pub dispatch: &'a Dispatch,
+    /// What registers begin with.
+    pub pointers: Pointers,
+    /// How it is run.
+    pub options: &'a Options,
 }
 
-impl std::fmt::Debug for Env<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Env").field("kernel", &self.kernel).finish_non_exhaustive()
+/// Shares the workgroups among threads. The first fault ends the launch.
+fn run_grid(env: &Env<'_>) -> Result<Counts, Box<Fault>> {
+    let [x, y, z] = env.dispatch.grid.map(|count| count as usize);
+    let order = env.options.order.of(x * y * z, 0);
+    let next = AtomicUsize::new(0);
+    let result = Mutex::new(Ok(Counts::default()));
+    let worker = || {
+        let mut waves = Vec::new();
+        while let Some(number) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let id = [number % x, number / x % y, number / (x * y)].map(|i| i as u32);
+            let counts = run_group(env, id, &mut waves);
+            let failed = counts.is_err();
+            let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
+            match (&mut *result, counts) {
+                (Ok(sum), Ok(counts)) => sum.add(&counts),
+                (result @ Ok(_), Err(fault)) => *result = Err(fault),
+                _ => {}
+            }
+            if failed {
+                next.store(order.len(), Ordering::Relaxed);
+            }
+        }
+    };
+    let threads = env.options.threads.clamp(1, order.len().max(1));
+    if threads == 1 {
+        worker();
+    } else {
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(worker))));
     }
+    result.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs one workgroup: its waves take turns until all have ended.
-fn run_group(group: &mut Group<'_>, waves: &mut [Wave], order: Order) -> Result<(), Box<Fault>> {
+/// Runs one workgroup: its waves take turns until all have ended. `waves` is room from the one before.
+fn run_group(env: &Env<'_>, id: [u32; 3], waves: &mut Vec<Wave>) -> Result<Counts, Box<Fault>> {
+    let lds = Lds::new(env.dispatch.lds_bytes(env.kernel) as u32);
+    let mut group = Group { env, id, lds, counts: Counts { workgroups: 1, ..Counts::default() }, epoch: 0 };
+    let count = env.dispatch.waves(env.kernel) as u32;
+    group.counts.waves = u64::from(count);
+    waves.clear();
+    for number in 0..count {
+        waves.push(start_wave(env, id, number)?);
+    }
     let mut turn = 0;
-    loop {
-        for number in order.of(waves.len(), turn) {
+    while waves.iter().any(|wave| wave.state != State::Ended) {
+        for number in env.options.order.of(waves.len(), turn) {
             let wave = &mut waves[number];
             if matches!(wave.state, State::Running | State::Yielding) {
-                Core { wave, group }.turn()?;
+                Core { wave, group: &mut group }.turn()?;
             }
         }
         turn += 1;
-        if waves.iter().all(|wave| wave.state == State::Ended) {
-            return Ok(());
+        if turn > env.options.turns_max {
+            return Err(name_group(Fault::new(FaultKind::Endless { turns: turn }), &group));
         }
-        if turn > group.env.instructions_max {
-            return Err(Fault::new(FaultKind::Endless { count: turn }));
-        }
-        release_barrier(group, waves)?;
+        release_barrier(&mut group, waves)?;
     }
+    Ok(group.counts)
+}
+
+/// A wave as it begins.
+fn start_wave(env: &Env<'_>, id: [u32; 3], number: u32) -> Result<Wave, Box<Fault>> {
+    let generation = env.program.object().target().generation();
+    let initial = abi::initial_registers(env.kernel, generation, env.dispatch, id, number, &env.pointers);
+    let halves = env.kernel.wave_size as usize / LANES;
+    let mode = Mode::from_bits(env.kernel.descriptor.mode_register());
+    let mut wave = Wave::new(halves, number, initial.exec, mode);
+    wave.sgpr[..initial.sgprs.len()].copy_from_slice(&initial.sgprs);
+    let ttmp7 = usize::from(slot::TTMP) + 7;
+    wave.sgpr[ttmp7..ttmp7 + 3].copy_from_slice(&initial.ttmp7_9);
+    for (register, values) in initial.vgprs.iter().enumerate() {
+        for (half, values) in values.iter().enumerate().take(halves) {
+            *wave.v_mut(half, register as u16) = *values;
+            wave.track.define(half, register as u16, u32::MAX, u32::MAX);
+        }
+    }
+    let descriptor = &env.kernel.descriptor;
+    let stack = if descriptor.uses_dynamic_stack { DYNAMIC_STACK } else { 0 };
+    wave.scratch_stride = descriptor.private_segment_fixed_size.max(stack);
+    wave.scratch = vec![0; wave.scratch_stride as usize * env.kernel.wave_size as usize];
+    let entry = env.kernel.entry;
+    wave.at = env.code.index_of(entry).ok_or_else(|| Fault::new(FaultKind::BadJump { target: entry }))?;
+    Ok(wave)
+}
+
+/// Adds to a fault which kernel and workgroup it was in.
+fn name_group(mut fault: Box<Fault>, group: &Group<'_>) -> Box<Fault> {
+    fault.kernel.clone_from(&group.env.kernel.name);
+    fault.workgroup = group.id;
+    fault
 }
 
 /// Lets waves go on when all that have not ended wait at a barrier, the same one.
@@ -98,7 +262,7 @@ fn release_barrier(group: &mut Group<'_>, waves: &mut [Wave]) -> Result<(), Box<
     if let Some(other) = barriers.find(|other| *other != first) {
         let base = group.env.code.base();
         let reason = format!("waves wait at {:#x} and at {:#x}", first - base, other - base);
-        return Err(Fault::new(FaultKind::DivergentBarrier { reason }));
+        return Err(name_group(Fault::new(FaultKind::DivergentBarrier { reason }), group));
     }
     group.epoch += 1;
     for wave in waves.iter_mut().filter(|wave| wave.state != State::Ended) {

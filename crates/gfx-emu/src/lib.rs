@@ -8,5 +8,6 @@ pub mod isa;
 pub mod launch;
 pub mod memory;
 pub mod object;
+pub mod program;
 pub mod run;
 pub mod wave;

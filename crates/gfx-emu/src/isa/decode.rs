@@ -1,10 +1,11 @@
 //! From words to instructions, by the tables of an [`Isa`].
 
+use super::Isa;
 use super::constant::{self, literal_of};
 use super::dpp;
 use super::inst::{Inst, Src, flags};
 use super::row::{Form, Kind, Row};
-use super::{Generation, Isa};
+use crate::object::Generation;
 use crate::wave::{SPARE_VGPR, slot};
 
 /// The words behind an address, which may end.

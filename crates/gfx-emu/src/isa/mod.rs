@@ -14,17 +14,7 @@ use std::sync::LazyLock;
 pub use inst::{Dpp, Inst, Regs, Src};
 pub use row::{Class, Exec, Form, Kind, Row};
 
-/// Encodings and conventions that targets share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Generation {
-    /// RDNA2: gfx103x.
-    Gfx10,
-    /// RDNA3 and RDNA3.5: gfx11xx.
-    Gfx11,
-    /// RDNA4: gfx12xx.
-    Gfx12,
-}
+use crate::object::Generation;
 
 /// One encoding's rows by opcode.
 #[derive(Debug, Clone, Default)]

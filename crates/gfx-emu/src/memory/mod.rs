@@ -68,6 +68,13 @@ impl Memory {
 }
 
 impl View {
+    /// Adds memory that all of which was written and that lives as long as the view.
+    pub fn add(&mut self, address: u64, bytes: u64, name: &str) {
+        let at = self.allocations.partition_point(|other| other.address < address);
+        let allocation = Allocation { address, bytes, name: name.to_owned(), _owned: None };
+        self.allocations.insert(at, Arc::new(allocation));
+    }
+
     /// The allocation that holds all of a range.
     pub fn find(&self, address: u64, bytes: u64) -> Option<&Allocation> {
         let at = self.allocations.partition_point(|allocation| allocation.address <= address);

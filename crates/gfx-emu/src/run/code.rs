@@ -7,21 +7,31 @@ use crate::isa::{Inst, Isa};
 /// No instruction begins at this word.
 const NONE: u32 = u32::MAX;
 
-/// Instructions of an executable range, in the order of their addresses.
+/// Instructions of the executable ranges of a code object, in the order of their addresses.
 #[derive(Debug)]
 pub struct Code {
     insts: Vec<Inst>,
-    /// For each word, the index of the instruction that begins there.
-    starts: Vec<u32>,
-    first: u64,
+    ranges: Vec<Range>,
     base: u64,
 }
 
+/// A range of words: for each, the index of the instruction that begins there.
+#[derive(Debug)]
+struct Range {
+    first: u64,
+    starts: Vec<u32>,
+}
+
 impl Code {
-    /// Decodes the words at `first`. `base` is where the code object lies, for messages; `entries` are addresses of
-    /// functions, where instructions begin whatever stands before.
-    pub fn decode(isa: &Isa, words: &[u32], first: u64, base: u64, entries: &[u64]) -> Self {
-        let mut code = Self { insts: Vec::new(), starts: vec![NONE; words.len()], first, base };
+    /// No code yet. `base` is where the code object lies, for messages.
+    pub fn new(base: u64) -> Self {
+        Self { insts: Vec::new(), ranges: Vec::new(), base }
+    }
+
+    /// Decodes the words at `first`. `entries` are addresses of functions, where instructions begin whatever stands
+    /// before.
+    pub fn add(&mut self, isa: &Isa, words: &[u32], first: u64, entries: &[u64]) {
+        let mut starts = vec![NONE; words.len()];
         let mut at = 0;
         while at < words.len() {
             let address = first + 4 * at as u64;
@@ -30,12 +40,12 @@ impl Code {
             if entries.iter().any(|entry| *entry > address && *entry < end) {
                 inst = unknown(&words[at..], address);
             }
-            code.starts[at] = code.insts.len() as u32;
+            starts[at] = self.insts.len() as u32;
             at += usize::from(inst.bytes / 4);
-            code.insts.push(inst);
+            self.insts.push(inst);
         }
-        code.resolve_branches();
-        code
+        self.ranges.push(Range { first, starts });
+        self.resolve_branches();
     }
 
     fn resolve_branches(&mut self) {
@@ -72,16 +82,15 @@ impl Code {
 
     /// The index of the instruction that begins at an address.
     pub fn index_of(&self, address: u64) -> Option<u32> {
-        let offset = address.checked_sub(self.first).filter(|offset| offset % 4 == 0)?;
-        self.starts.get(usize::try_from(offset / 4).ok()?).copied().filter(|index| *index != NONE)
+        self.ranges.iter().find_map(|range| {
+            let offset = address.checked_sub(range.first).filter(|offset| offset % 4 == 0)?;
+            range.starts.get(usize::try_from(offset / 4).ok()?).copied().filter(|index| *index != NONE)
+        })
     }
 
-    /// The address of an index, also that behind the last instruction.
+    /// The address of an index; zero behind the last instruction.
     pub fn address_of(&self, index: u32) -> u64 {
-        match self.inst(index) {
-            Some(inst) => inst.address,
-            None => self.first + 4 * self.starts.len() as u64,
-        }
+        self.inst(index).map_or(0, |inst| inst.address)
     }
 
     /// The fault of an index that no instruction has.

@@ -108,13 +108,13 @@ impl Core<'_, '_> {
     #[cold]
     fn place(&self, mut fault: Box<Fault>, inst: Option<&Inst>) -> Box<Fault> {
         let env = self.group.env;
-        fault.kernel = env.kernel.to_owned();
+        fault.kernel.clone_from(&env.kernel.name);
         fault.workgroup = self.group.id;
         fault.wave = self.wave.number;
         if let Some(inst) = inst {
             fault.instruction = inst.row.name.to_owned();
             fault.pc = inst.address.wrapping_sub(env.code.base());
-            fault.location = (env.name_pc)(inst.address);
+            fault.location = env.program.name_pc(inst.address);
         }
         fault
     }

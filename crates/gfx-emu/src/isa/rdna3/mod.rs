@@ -18,7 +18,8 @@ mod vector_packed;
 mod vector_three;
 mod vector_two;
 
-use super::{Generation, Isa, Table};
+use super::{Isa, Table};
+use crate::object::Generation;
 
 /// The tables of RDNA3.
 pub(super) fn isa(wave64: bool) -> Isa {
