@@ -68,8 +68,11 @@ impl Track {
         }
     }
 
-    /// Lanes of a register that were written.
+    /// Lanes of a register that were written; the spare one counts as written.
     pub fn defined(&self, half: usize, register: u16) -> u32 {
+        if usize::from(register) >= VGPRS {
+            return u32::MAX;
+        }
         let at = half * VGPRS + usize::from(register);
         self.defined.get(at / LANES).map_or(u32::MAX, |row| row[at % LANES])
     }
