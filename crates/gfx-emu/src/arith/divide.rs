@@ -78,8 +78,12 @@ pub(super) fn fixup<F: Float, A: Arith>(arith: A, quotient: F, denominator: F, n
     } else if denominator.is_infinite() || numerator.is_zero() {
         F::ZERO.with_sign(negative)
     } else if difference < underflow {
-        let least = F::from_raw(1).with_sign(negative);
-        arith.mul(least, F::from_raw(1))
+        let least = F::from_raw(1);
+        arith.mul(least.with_sign(negative), least)
+    } else if quotient.is_nan() {
+        // Of finite operands only an iteration that overflowed leaves a NaN.
+        let greatest = F::from_raw(F::INFINITY.to_raw() - 1);
+        arith.mul(greatest.with_sign(negative), greatest)
     } else {
         quotient.with_sign(negative)
     }
