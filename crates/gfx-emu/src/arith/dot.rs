@@ -2,18 +2,27 @@
 
 use super::{Arith, Bf16, F16};
 
-/// Element `index` of `bits` bits, with the highest as its sign if `signed`.
+/// The product of the fields of `bits` bits that begin `shift` bits below the top, each signed or not.
 #[inline(always)]
-fn element(word: u32, index: u32, bits: u32, signed: bool) -> i32 {
-    let top = word << (32 - bits - bits * index);
-    // Both forms leave a number that fits 16 bits, from which LLVM sees that a 16-bit multiplication is enough.
-    if signed { top as i32 >> (32 - bits) } else { (top >> (32 - bits)) as i32 }
+fn product(bits: u32, shift: u32, (a, a_signed): (u32, bool), (b, b_signed): (u32, bool)) -> i32 {
+    let field = |word: u32, signed: bool| {
+        let top = word << shift;
+        if signed { top as i32 >> (32 - bits) } else { (top >> (32 - bits)) as i32 }
+    };
+    field(a, a_signed) * field(b, b_signed)
 }
 
-/// The sum of the products of `count` elements of `bits` bits.
+/// The sum of the products of four bytes.
 #[inline(always)]
-fn products(count: u32, bits: u32, (a, a_signed): (u32, bool), (b, b_signed): (u32, bool)) -> i32 {
-    (0..count).fold(0, |sum, i| sum + element(a, i, bits, a_signed) * element(b, i, bits, b_signed))
+fn bytes(a: (u32, bool), b: (u32, bool)) -> i32 {
+    product(8, 0, a, b) + product(8, 8, a, b) + product(8, 16, a, b) + product(8, 24, a, b)
+}
+
+/// The sum of the products of eight nibbles.
+#[inline(always)]
+fn nibbles(a: (u32, bool), b: (u32, bool)) -> i32 {
+    let upper = product(4, 0, a, b) + product(4, 4, a, b) + product(4, 8, a, b) + product(4, 12, a, b);
+    upper + product(4, 16, a, b) + product(4, 20, a, b) + product(4, 24, a, b) + product(4, 28, a, b)
 }
 
 /// `c + sum`, saturated if `clamp`, wrapped if not.
@@ -25,26 +34,26 @@ fn accumulate(c: i32, sum: i32, clamp: bool) -> i32 {
 /// V_DOT4_I32_IU8: four products of bytes, plus `c`. NEG's bits 0 and 1 make `a` and `b` signed, CLAMP saturates.
 #[inline(always)]
 pub fn dot4_i32_iu8(a: u32, b: u32, c: i32, a_signed: bool, b_signed: bool, clamp: bool) -> i32 {
-    accumulate(c, products(4, 8, (a, a_signed), (b, b_signed)), clamp)
+    accumulate(c, bytes((a, a_signed), (b, b_signed)), clamp)
 }
 
 /// V_DOT8_I32_IU4: eight products of nibbles, plus `c`, as [`dot4_i32_iu8`].
 #[inline(always)]
 pub fn dot8_i32_iu4(a: u32, b: u32, c: i32, a_signed: bool, b_signed: bool, clamp: bool) -> i32 {
-    accumulate(c, products(8, 4, (a, a_signed), (b, b_signed)), clamp)
+    accumulate(c, nibbles((a, a_signed), (b, b_signed)), clamp)
 }
 
 /// V_DOT4_U32_U8: four products of unsigned bytes, plus `c`.
 #[inline(always)]
 pub fn dot4_u32_u8(a: u32, b: u32, c: u32, clamp: bool) -> u32 {
-    let sum = products(4, 8, (a, false), (b, false)) as u32;
+    let sum = bytes((a, false), (b, false)) as u32;
     if clamp { c.saturating_add(sum) } else { c.wrapping_add(sum) }
 }
 
 /// V_DOT8_U32_U4: eight products of unsigned nibbles, plus `c`.
 #[inline(always)]
 pub fn dot8_u32_u4(a: u32, b: u32, c: u32, clamp: bool) -> u32 {
-    let sum = products(8, 4, (a, false), (b, false)) as u32;
+    let sum = nibbles((a, false), (b, false)) as u32;
     if clamp { c.saturating_add(sum) } else { c.wrapping_add(sum) }
 }
 

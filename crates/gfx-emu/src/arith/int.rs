@@ -24,7 +24,8 @@ pub fn perm(high: u32, low: u32, selector: u32) -> u32 {
         let special = if selector < 12 { sign } else { constant };
         if selector < 8 { chosen } else { special }
     };
-    (0..4).fold(0, |result, i| result | pick(byte(selector, i)) << (8 * i))
+    let place = |i: u32| pick(byte(selector, i)) << (8 * i);
+    place(0) | place(1) | place(2) | place(3)
 }
 
 /// V_ALIGNBIT_B32: the low word of `high:low` shifted right by the low five bits of `shift`.

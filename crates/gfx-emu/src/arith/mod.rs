@@ -286,14 +286,14 @@ pub trait Arith: Copy {
     /// V_CVT_PK_NORM_I16: [-1, 1] to ±32767, to the nearest; what is outside to the nearest end, a NaN to zero.
     #[inline(always)]
     fn to_snorm16<F: Float>(self, a: F) -> i16 {
-        let a = self.operand(a).to_f32();
+        let a = self.operand(a).to_f64();
         (a.clamp(-1.0, 1.0) * 32767.0).round_ties_even() as i16
     }
 
     /// V_CVT_PK_NORM_U16: [0, 1] to 65535, to the nearest; what is outside to the nearest end, a NaN to zero.
     #[inline(always)]
     fn to_unorm16<F: Float>(self, a: F) -> u16 {
-        let a = self.operand(a).to_f32();
+        let a = self.operand(a).to_f64();
         (a.clamp(0.0, 1.0) * 65535.0).round_ties_even() as u16
     }
 
