@@ -96,3 +96,13 @@ fn dot2(e: impl Arith, a: [f32; 2], b: [f32; 2], c: f32) -> f32 {
 pub fn wmma_dot(a: &[f32; 16], b: &[f32; 16], c: f32) -> f32 {
     a.iter().zip(b).fold(c, |sum, (&a, &b)| a.mul_add(b, sum))
 }
+
+/// A row of sixteen elements as [`wmma_dot`] gives them, all at once: `c[n]` plus the products of `a[k]` and `b[k][n]`.
+#[inline(always)]
+pub fn wmma_row(a: &[f32; 16], b: &[[f32; 16]; 16], c: &mut [f32; 16]) {
+    for (&a, b) in a.iter().zip(b) {
+        for (c, &b) in c.iter_mut().zip(b) {
+            *c = a.mul_add(b, *c);
+        }
+    }
+}

@@ -215,3 +215,21 @@ fn dot_products_of_halves_sum_in_f32() {
     let ones = std::array::from_fn(|i| i as f32);
     assert_eq!(dot::wmma_dot(&ones, &ones, 0.5), 1240.5);
 }
+
+#[test]
+fn a_row_of_a_matrix_product_is_its_elements_dot_products() {
+    let mut random = Random(11);
+    let mut near_one = || random.float::<f32>().with_biased_exponent(120 + (random.next() % 16) as i32);
+    let a = std::array::from_fn(|_| near_one());
+    let b: [[f32; 16]; 16] = std::array::from_fn(|_| std::array::from_fn(|_| near_one()));
+    let c: [f32; 16] = std::array::from_fn(|_| near_one());
+    let mut row = c;
+    dot::wmma_row(&a, &b, &mut row);
+    for n in 0..16 {
+        let column = b.map(|b| b[n]);
+        assert_eq!(row[n].to_bits(), dot::wmma_dot(&a, &column, c[n]).to_bits());
+        let exact: f64 = (0..16).map(|k| f64::from(a[k]) * f64::from(column[k])).sum::<f64>() + f64::from(c[n]);
+        let size: f64 = (0..16).map(|k| f64::from(a[k] * column[k]).abs()).sum::<f64>() + f64::from(c[n].abs());
+        assert!((f64::from(row[n]) - exact).abs() <= size * 17.0 * 2f64.powi(-24));
+    }
+}
