@@ -57,6 +57,7 @@ pub struct Wave {
     /// Halves of 32 lanes: 1 or 2.
     pub halves: usize,
     vgpr: Vec<Reg>,
+    held_mask: u32,
     /// Rounding and denormals.
     pub mode: Mode,
     /// Whether the mode is what kernels begin with, so that the fast forms of instructions serve.
@@ -84,6 +85,7 @@ impl Wave {
             sgpr: [0; 128],
             scc: false,
             halves,
+            held_mask: 0,
             vgpr: vec![Reg([0; LANES]); halves * STRIDE],
             mode,
             is_plain_mode: mode.is_fast(),
@@ -160,6 +162,19 @@ impl Wave {
         if slot != slot::NULL {
             self.set_s(slot, value as u32);
             self.set_s(slot + 1, (value >> 32) as u32);
+        }
+    }
+
+    /// Writes one half of a mask; what the null register gets is lost. The first half of a wave of 64 is held back until
+    /// the second comes, so that an instruction's second half does not read what its first half wrote.
+    #[inline(always)]
+    pub fn set_mask(&mut self, slot: u8, half: usize, mask: u32) {
+        if self.halves == 1 {
+            self.set_s(slot, mask);
+        } else if half == 0 {
+            self.held_mask = mask;
+        } else {
+            self.set_s64(slot, u64::from(self.held_mask) | u64::from(mask) << 32);
         }
     }
 

@@ -41,8 +41,11 @@ fn float(index: usize, kind: Kind) -> u64 {
     let value = FLOATS[index];
     let is_inverse = index == 8;
     match kind {
-        Kind::F16 | Kind::PkF16 | Kind::B16 | Kind::PkB16 => {
+        Kind::F16 | Kind::PkF16 | Kind::TileF16 => {
             u64::from(if is_inverse { INVERSE_TWO_PI.0 } else { half::f16::from_f64(value).to_bits() })
+        }
+        Kind::Bf16 | Kind::PkBf16 | Kind::TileBf16 => {
+            u64::from(if is_inverse { INVERSE_TWO_PI.1 >> 16 } else { (value as f32).to_bits() >> 16 })
         }
         Kind::F64 | Kind::B64 | Kind::I64 => {
             if is_inverse {
@@ -51,6 +54,7 @@ fn float(index: usize, kind: Kind) -> u64 {
                 value.to_bits()
             }
         }
+        // Integers of 16 bits get the low half of the float, pairs of them both halves.
         _ => u64::from(if is_inverse { INVERSE_TWO_PI.1 } else { (value as f32).to_bits() }),
     }
 }

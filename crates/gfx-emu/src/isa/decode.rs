@@ -240,7 +240,7 @@ impl Decoder<'_> {
     /// Operands that the encoding has no field for: the old result, or VCC.
     fn implied(&self, inst: &mut Inst, from: usize) {
         let Some(kind) = inst.row.src.get(from).copied() else { return };
-        if inst.row.form == Form::Accumulate {
+        if matches!(inst.row.form, Form::Accumulate | Form::Exchange) {
             inst.src[from] = Src::V(inst.dst);
             if kind.is_half() {
                 inst.opsel |= (inst.opsel >> 3 & 1) << from;
@@ -272,6 +272,10 @@ impl Decoder<'_> {
         } else {
             inst.abs = bits(word, 8, 3) as u8;
             inst.opsel = bits(word, 11, 4) as u8;
+        }
+        if row.src.iter().any(|kind| kind.is_pair()) {
+            // NEG is for both halves here, and pairs have no absolute values.
+            inst.abs = inst.neg;
         }
         self.vop3_result(&mut inst, bits(word, 0, 8));
         self.three_sources(&mut inst, high)?;
@@ -330,8 +334,7 @@ impl Decoder<'_> {
         inst.opsel_hi = (bits(high, 27, 2) | bits(word, 14, 1) << 2) as u8;
         inst.neg = bits(high, 29, 3) as u8;
         inst.dst = bits(word, 0, 8) as u16;
-        if row.dst.is_half() && row.form == Form::LiteralFactor {
-            // The high-half form of a mixed product.
+        if row.form == Form::HighHalf {
             inst.opsel |= 8;
         }
         self.three_sources(&mut inst, high)?;

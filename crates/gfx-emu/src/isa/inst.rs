@@ -1,6 +1,6 @@
 //! A decoded instruction: its row of the table, and its operands resolved to registers and constants.
 
-use super::row::{Kind, Row};
+use super::row::{Form, Kind, Row};
 use crate::wave::{MASK_SLOTS, VGPRS};
 
 /// Where an operand is read from.
@@ -136,7 +136,7 @@ pub struct Inst {
     pub abs: u8,
     /// Operands of 16 bits read from the high half; bit 3: the result goes there.
     pub opsel: u8,
-    /// Packed operands whose high half comes from the high half.
+    /// Packed operands whose high half comes from the high half: all, where the encoding does not say.
     pub opsel_hi: u8,
     /// The result is clamped to the range of its type or, for floats, to 0 to 1.
     pub clamp: bool,
@@ -175,7 +175,7 @@ impl Inst {
             neg: 0,
             abs: 0,
             opsel: 0,
-            opsel_hi: 0,
+            opsel_hi: 7,
             clamp: false,
             omod: 0,
             flags: 0,
@@ -194,13 +194,16 @@ impl Inst {
     pub fn note_registers(&mut self, wave64: bool) {
         let mask_slots = if wave64 { MASK_SLOTS } else { 1 };
         for (src, kind) in self.src.iter().zip(self.row.src) {
-            add_source(&mut self.reads, *src, *kind, mask_slots);
+            add_source(&mut self.reads, *src, *kind, mask_slots, wave64);
+        }
+        if let (Form::Exchange, Src::V(register)) = (self.row.form, self.src[0]) {
+            self.writes.add_v(register, 1);
         }
         match self.row.dst {
             Kind::None => {}
             Kind::Mask => self.writes.add_s(self.sdst, mask_slots),
             Kind::S(count) => self.writes.add_s(self.dst as u8, count),
-            kind => self.writes.add_v(self.dst, kind.registers()),
+            kind => self.writes.add_v(self.dst, kind.registers_in(wave64)),
         }
         if self.row.carries {
             self.writes.add_s(self.sdst, mask_slots);
@@ -214,9 +217,9 @@ impl Inst {
     }
 }
 
-fn add_source(regs: &mut Regs, src: Src, kind: Kind, mask_slots: u8) {
+fn add_source(regs: &mut Regs, src: Src, kind: Kind, mask_slots: u8, wave64: bool) {
     match src {
-        Src::V(first) => regs.add_v(first, kind.registers()),
+        Src::V(first) => regs.add_v(first, kind.registers_in(wave64)),
         Src::S(first) if kind == Kind::Mask => regs.add_s(first, mask_slots),
         Src::S(first) => regs.add_s(first, kind.registers() as u8),
         Src::Scc | Src::K(_) | Src::VccZ | Src::ExecZ => {}

@@ -128,7 +128,7 @@ macro_rules! scalar {
 }
 pub(crate) use scalar;
 
-/// Semantics of what is written by hand over the wave's registers: `wave!(B32 <- [B32, S(1)], function)`.
+/// Semantics of what is written by hand over the wave's registers: `wave!(B32, [B32, S(1)], function)`.
 macro_rules! wave {
     ($dst:expr, [$($src:expr),*], $run:expr) => {
         $crate::isa::row::Semantics {
@@ -140,6 +140,19 @@ macro_rules! wave {
     };
 }
 pub(crate) use wave;
+
+/// Semantics of what looks across lanes: `across!(B32, [B32], function, definedness)`.
+macro_rules! across {
+    ($dst:expr, [$($src:expr),*], $run:expr, $define:expr) => {
+        $crate::isa::row::Semantics {
+            exec: $crate::isa::row::Exec::Across { run: $run, define: $define },
+            dst: $dst,
+            carries: false,
+            src: &[$($src),*],
+        }
+    };
+}
+pub(crate) use across;
 
 /// Semantics of what touches memory or the flow of the program: `core!(V(4), [B64, None], function)`.
 macro_rules! core {

@@ -110,11 +110,11 @@ impl Isa {
         }
     }
 
-    /// Rows of dual instructions: those of the same name among the vector instructions.
-    fn dual_table(&self, names: &[(u16, &str)]) -> Table {
+    /// Rows of dual instructions: those of the same name among the vector instructions, and those that only they have.
+    fn dual_table(&self, names: &[(u16, &str)], only: &'static [Row]) -> Table {
         let mut table = Table::default();
         for (opcode, name) in names {
-            let mut all = self.vop1.rows().chain(self.vop2.rows()).chain(self.vop3.rows());
+            let mut all = self.vop1.rows().chain(self.vop2.rows()).chain(self.vop3.rows()).chain(only);
             table.put(*opcode, all.find(|row| row.name == *name));
         }
         table

@@ -195,7 +195,7 @@ impl Operand for F16 {
 }
 
 impl Operand for Bf16 {
-    const KIND: Kind = Kind::B16;
+    const KIND: Kind = Kind::Bf16;
     #[inline(always)]
     fn read(wave: &Wave, inst: &Inst, n: usize, half: usize) -> [Self; LANES] {
         let mut bits = bits16(wave, inst, n, half);
@@ -227,7 +227,7 @@ impl Operand for [F16; 2] {
 }
 
 impl Operand for [Bf16; 2] {
-    const KIND: Kind = Kind::PkF16;
+    const KIND: Kind = Kind::PkBf16;
     #[inline(always)]
     fn read(wave: &Wave, inst: &Inst, n: usize, half: usize) -> [Self; LANES] {
         let [low, high] = packed_signs(inst, n);
@@ -283,6 +283,19 @@ impl Operand for [f32; 2] {
                 f32::from_bits(select(bits, inst.opsel_hi) ^ signs[1]),
             ]
         })
+    }
+}
+
+impl Operand for [u32; 4] {
+    const KIND: Kind = Kind::V(4);
+    #[inline(always)]
+    fn read(wave: &Wave, inst: &Inst, n: usize, half: usize) -> [Self; LANES] {
+        let words: [[u32; LANES]; 4] = std::array::from_fn(|word| match inst.src[n] {
+            Src::V(register) => *wave.v(half, register + word as u16),
+            Src::S(register) => [wave.s(register + word as u8); LANES],
+            _ => bits32(wave, inst, n, half),
+        });
+        std::array::from_fn(|lane| words.map(|word| word[lane]))
     }
 }
 
@@ -368,6 +381,18 @@ impl Output for f64 {
     }
 }
 
+impl Output for [u32; 4] {
+    const KIND: Kind = Kind::V(4);
+    const ZERO: Self = [0; 4];
+    #[inline(always)]
+    fn write<A: Arith>(_: A, wave: &mut Wave, inst: &Inst, half: usize, values: &[Self; LANES]) {
+        let lanes = wave.lanes_of(inst, half);
+        for word in 0..4 {
+            wave.write(half, inst.dst + word as u16, lanes, &values.map(|value| value[word]));
+        }
+    }
+}
+
 impl Output for u16 {
     const KIND: Kind = Kind::B16;
     const ZERO: Self = 0;
@@ -407,7 +432,7 @@ impl Output for F16 {
 }
 
 impl Output for Bf16 {
-    const KIND: Kind = Kind::B16;
+    const KIND: Kind = Kind::Bf16;
     const ZERO: Self = Self(0);
     #[inline(always)]
     fn write<A: Arith>(arith: A, wave: &mut Wave, inst: &Inst, half: usize, values: &[Self; LANES]) {
@@ -466,7 +491,7 @@ impl Output for bool {
     #[inline(always)]
     fn write<A: Arith>(_: A, wave: &mut Wave, inst: &Inst, half: usize, values: &[Self; LANES]) {
         let mask = mask_of(|lane| values[lane]) & wave.lanes_of(inst, half);
-        wave.set_s(inst.sdst + half as u8, mask);
+        wave.set_mask(inst.sdst, half, mask);
     }
 }
 
@@ -479,9 +504,7 @@ impl<T: Output> Output for (T, bool) {
     fn write<A: Arith>(arith: A, wave: &mut Wave, inst: &Inst, half: usize, values: &[Self; LANES]) {
         let mask = mask_of(|lane| values[lane].1) & wave.lanes_of(inst, half);
         T::write(arith, wave, inst, half, &values.map(|value| value.0));
-        if inst.sdst != slot::NULL {
-            wave.set_s(inst.sdst + half as u8, mask);
-        }
+        wave.set_mask(inst.sdst, half, mask);
     }
 }
 

@@ -16,10 +16,14 @@ pub enum Kind {
     F16,
     /// An integer of 16 bits in half a register.
     B16,
-    /// Two half floats, or two brain floats, in a register.
+    /// Two half floats in a register.
     PkF16,
     /// Two integers of 16 bits in a register.
     PkB16,
+    /// A brain float in half a register.
+    Bf16,
+    /// Two brain floats in a register.
+    PkBf16,
     /// A float, or a half float, as `op_sel_hi` says.
     Mix,
     /// An integer of 64 bits without sign in two registers.
@@ -32,6 +36,12 @@ pub enum Kind {
     PkF32,
     /// One bit a lane, in a scalar register (two for waves of 64).
     Mask,
+    /// A matrix of 16 × 16 words spread over the wave: eight registers, of waves of 64 four.
+    Tile,
+    /// The same of half floats, one in each register.
+    TileF16,
+    /// The same of brain floats, one in each register.
+    TileBf16,
     /// So many vector registers.
     V(u8),
     /// So many scalar registers.
@@ -39,19 +49,33 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Registers it takes.
+    /// Registers it takes; of a tile, in a wave of 32.
     pub const fn registers(self) -> u16 {
         match self {
             Self::None => 0,
+            Self::Tile | Self::TileF16 | Self::TileBf16 => 8,
             Self::B64 | Self::I64 | Self::F64 | Self::PkF32 => 2,
             Self::V(count) | Self::S(count) => count as u16,
             _ => 1,
         }
     }
 
+    /// Registers it takes in a wave of 32 or 64 lanes.
+    pub const fn registers_in(self, wave64: bool) -> u16 {
+        match self {
+            Self::Tile | Self::TileF16 | Self::TileBf16 if wave64 => 4,
+            _ => self.registers(),
+        }
+    }
+
     /// Whether it takes half a register.
     pub const fn is_half(self) -> bool {
-        matches!(self, Self::F16 | Self::B16)
+        matches!(self, Self::F16 | Self::B16 | Self::Bf16)
+    }
+
+    /// Whether it is a pair of 16 bits each.
+    pub const fn is_pair(self) -> bool {
+        matches!(self, Self::PkF16 | Self::PkB16 | Self::PkBf16)
     }
 }
 
@@ -107,6 +131,8 @@ impl Class {
 pub type WaveFn = fn(&mut Wave, &Inst);
 /// The same, compiled for more than the baseline processor.
 pub type FastFn = unsafe fn(&mut Wave, &Inst);
+/// Works out what a function over a wave's registers will leave undefined, before it runs.
+pub type DefineFn = fn(&mut Wave, &Inst) -> Result<(), Box<Fault>>;
 /// A function that may touch memory or the flow of the program.
 pub type CoreFn = fn(&mut Core<'_, '_>, &Inst) -> Result<(), Box<Fault>>;
 
@@ -122,8 +148,15 @@ pub enum Exec {
         /// With the rounding and denormals of the MODE register.
         exact: WaveFn,
     },
-    /// Registers of one wave, across lanes or scalar.
+    /// Registers of one wave: scalar, or as `Lanes`.
     Wave(WaveFn),
+    /// Registers of one wave, across lanes.
+    Across {
+        /// What it does.
+        run: WaveFn,
+        /// Says which lanes of its results will be defined; called if any register it names has undefined ones.
+        define: DefineFn,
+    },
     /// Memory and control.
     Core(CoreFn),
 }
@@ -141,6 +174,10 @@ pub enum Form {
     LiteralFactor,
     /// The last source is VCC, in each encoding.
     WithVcc,
+    /// The result goes to the high half of its register.
+    HighHalf,
+    /// The first source is written too, and the last source is the old result.
+    Exchange,
 }
 
 /// An instruction: one row.

@@ -87,10 +87,7 @@ impl Core<'_, '_> {
     #[cold]
     #[inline(never)]
     fn step_watched(&mut self, inst: &Inst) -> Result<(), Box<Fault>> {
-        let waiting = self.wave.track.waiting(&inst.touches);
-        if waiting != Regs::default() {
-            return Err(missing_wait(self.wave, waiting));
-        }
+        check_waits(self.wave, inst)?;
         if let Exec::Core(run) = inst.row.exec {
             // Memory instructions look at their operands themselves.
             return run(self, inst);
@@ -134,7 +131,7 @@ fn execute(wave: &mut Wave, inst: &Inst) {
                 base(wave, inst);
             }
         }
-        Exec::Wave(run) => run(wave, inst),
+        Exec::Wave(run) | Exec::Across { run, .. } => run(wave, inst),
         Exec::Core(_) => {}
     }
 }
@@ -174,6 +171,12 @@ fn copy_spare(wave: &mut Wave, dual: &[Inst; 2]) {
     }
 }
 
+/// That no register of an instruction waits for memory.
+pub(crate) fn check_waits(wave: &Wave, inst: &Inst) -> Result<(), Box<Fault>> {
+    let waiting = wave.track.waiting(&inst.touches);
+    if waiting == Regs::default() { Ok(()) } else { Err(missing_wait(wave, waiting)) }
+}
+
 fn missing_wait(wave: &Wave, regs: Regs) -> Box<Fault> {
     let register = match regs.vgprs().next() {
         Some(register) => format!("v{register}"),
@@ -183,9 +186,16 @@ fn missing_wait(wave: &Wave, regs: Regs) -> Box<Fault> {
     Fault::new(FaultKind::MissingWait { register, load })
 }
 
+const DECIDES_SCALAR: &str = "decides a scalar result";
+
 /// One operation with a register that has lanes never written: what it makes of them is as undefined, and must not
 /// decide anything.
 fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
+    if let Exec::Across { run, define } = inst.row.exec {
+        define(wave, inst)?;
+        run(wave, inst);
+        return Ok(());
+    }
     let mut undefined = [0; 2];
     for half in 0..wave.halves {
         undefined[half] = undefined_lanes(wave, inst, half);
@@ -193,7 +203,7 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
     let to_scalar = inst.row.carries || matches!(inst.row.dst, Kind::Mask | Kind::S(_));
     if to_scalar {
         if let Some(half) = (0..wave.halves).find(|half| undefined[*half] != 0) {
-            return Err(decides(wave, inst, half, undefined[half], "decides a scalar result"));
+            return Err(decides(wave, inst, half, undefined[half], DECIDES_SCALAR));
         }
     }
     let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];
@@ -234,4 +244,9 @@ fn decides(wave: &Wave, inst: &Inst, half: usize, lanes: u32, use_: &'static str
     let is_hole = |r: &u16| wave.track.defined(half, *r) >> lane & 1 == 0;
     let register = inst.reads.vgprs().find(is_hole).unwrap_or_default();
     Fault::in_lane(FaultKind::UndefinedRegister { register, use_ }, lane + 32 * half as u32)
+}
+
+/// The fault of a lane, by its number in the wave, that was never written and becomes a scalar.
+pub(crate) fn undefined_scalar(register: u16, lane: usize) -> Box<Fault> {
+    Fault::in_lane(FaultKind::UndefinedRegister { register, use_: DECIDES_SCALAR }, lane as u32)
 }

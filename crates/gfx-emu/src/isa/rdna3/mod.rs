@@ -32,11 +32,11 @@ pub(super) fn isa(wave64: bool) -> Isa {
         sopk: Table::new([&scalar_immediate::SOPK, &control::SOPK]),
         sopp: Table::new([&control::SOPP]),
         smem: Table::new([&scalar_memory::SMEM]),
-        vop1: Table::new([&vector_one::VOP1, &cross_lane::VOP1]),
-        vop2: Table::new([&vector_two::VOP2]),
-        vopc: Table::new([&vector_compare::VOPC]),
-        vop3: Table::new([&vector_three::VOP3, &cross_lane::VOP3]),
-        vop3p: Table::new([&vector_packed::VOP3P, &matrix::VOP3P]),
+        vop1: Table::new(vector_one::VOP1.iter().chain([&cross_lane::VOP1])),
+        vop2: Table::new(vector_two::VOP2),
+        vopc: Table::new(&vector_compare::VOPC.iter().map(|pairs| pairs.as_flattened()).collect::<Vec<_>>()),
+        vop3: Table::new(vector_three::VOP3.iter().chain([&cross_lane::VOP3])),
+        vop3p: Table::new(vector_packed::VOP3P.iter().chain([&matrix::VOP3P])),
         vopd: Table::default(),
         ds: Table::new([&ds::DS]),
         flat: Table::new([&flat::FLAT]),
@@ -44,7 +44,7 @@ pub(super) fn isa(wave64: bool) -> Isa {
         scratch: Table::new([&scratch::SCRATCH]),
         mubuf: Table::new([&mubuf::MUBUF]),
     };
-    isa.vopd = isa.dual_table(VOPD);
+    isa.vopd = isa.dual_table(VOPD, vector_two::DUAL_ONLY);
     isa
 }
 
