@@ -3,6 +3,8 @@
 use super::{Arith, F16, Float, Mode, unrounded};
 
 /// Any mode: exact in integers, then rounded once.
+///
+/// A NaN result is the first operand that is one, quieted, or else the positive default NaN.
 #[derive(Clone, Copy, Debug)]
 pub struct Exact {
     /// The mode.
