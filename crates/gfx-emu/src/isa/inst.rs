@@ -190,6 +190,14 @@ impl Inst {
         }
     }
 
+    /// Its name; of a dual instruction, those of both operations.
+    pub fn mnemonic(&self) -> String {
+        match &self.dual {
+            Some(dual) => dual.each_ref().map(|part| part.row.name.replacen("v_", "v_dual_", 1)).join(" :: "),
+            None => self.row.name.to_owned(),
+        }
+    }
+
     /// Works out which registers it reads and writes, from the kinds of its row.
     pub fn note_registers(&mut self, wave64: bool) {
         let mask_slots = if wave64 { MASK_SLOTS } else { 1 };

@@ -109,7 +109,7 @@ impl Core<'_, '_> {
         fault.workgroup = self.group.id;
         fault.wave = self.wave.number;
         if let Some(inst) = inst {
-            fault.instruction = inst.row.name.to_owned();
+            fault.instruction = inst.mnemonic();
             fault.pc = inst.address.wrapping_sub(env.code.base());
             fault.location = env.program.name_pc(inst.address);
         }
