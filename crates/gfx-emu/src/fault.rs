@@ -80,6 +80,16 @@ pub enum FaultKind {
         /// What would depend on it.
         use_: &'static str,
     },
+    /// A register that decides something comes from memory that was never written.
+    #[error("v{register} comes from memory at {address:#x} that was never written, and {use_}")]
+    UnwrittenValue {
+        /// The vector register.
+        register: u16,
+        /// Address, or offset in LDS or private memory, that it was loaded from.
+        address: u64,
+        /// What would depend on it.
+        use_: &'static str,
+    },
     /// Memory that was never written reaches something that matters.
     #[error("{what} of {bytes} bytes at {address:#x}, which were never written")]
     UndefinedMemory {

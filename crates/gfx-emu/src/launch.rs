@@ -4,7 +4,7 @@ use crate::abi::{self, AbiError, Dispatch, Pointers};
 use crate::arith::Mode;
 use crate::count::Counts;
 use crate::fault::{Fault, FaultKind};
-use crate::memory::{Lds, Memory, View};
+use crate::memory::{Memory, Scratch, View};
 use crate::object::Kernel;
 use crate::program::Program;
 use crate::run::{Code, Core, Group};
@@ -119,9 +119,13 @@ pub fn launch(
     let kernarg_address = segment.as_ptr() as u64;
     let packet: [u128; 4] = bytemuck::cast(abi::dispatch_packet(kernel, dispatch, kernarg_address));
     let mut view = memory.view();
-    view.add(program.object().image().base(), program.object().image().bytes().len() as u64, "code object");
-    view.add(kernarg_address, kernarg.len() as u64, "arguments");
-    view.add(packet.as_ptr() as u64, 64, "dispatch packet");
+    // SAFETY: the image is the program's, which is borrowed; kernels may change its variables, and only they look at
+    // them. Arguments and packet live in this function.
+    unsafe {
+        view.add(program.object().image().base(), program.object().image().bytes().len() as u64, "code object");
+        view.add(kernarg_address, kernarg.len() as u64, "arguments");
+        view.add(packet.as_ptr() as u64, 64, "dispatch packet");
+    }
     let env = Env {
         kernel,
         program,
@@ -192,9 +196,9 @@ fn run_grid(env: &Env<'_>) -> Result<Counts, Box<Fault>> {
 
 /// Runs one workgroup: its waves take turns until all have ended. `waves` is room from the one before.
 fn run_group(env: &Env<'_>, id: [u32; 3], waves: &mut Vec<Wave>) -> Result<Counts, Box<Fault>> {
-    let lds = Lds::new(env.dispatch.lds_bytes(env.kernel) as u32);
-    let mut group = Group { env, id, lds, counts: Counts { workgroups: 1, ..Counts::default() }, epoch: 0 };
     let count = env.dispatch.waves(env.kernel) as u32;
+    let mut group = Group::new(env, id, count as usize, env.dispatch.lds_bytes(env.kernel) as u32);
+    group.counts.workgroups = 1;
     group.counts.waves = u64::from(count);
     waves.clear();
     for number in 0..count {
@@ -235,8 +239,8 @@ fn start_wave(env: &Env<'_>, id: [u32; 3], number: u32) -> Result<Wave, Box<Faul
     }
     let descriptor = &env.kernel.descriptor;
     let stack = if descriptor.uses_dynamic_stack { DYNAMIC_STACK } else { 0 };
-    wave.scratch_stride = descriptor.private_segment_fixed_size.max(stack);
-    wave.scratch = vec![0; wave.scratch_stride as usize * env.kernel.wave_size as usize];
+    let private = descriptor.private_segment_fixed_size.max(stack);
+    wave.scratch = Scratch::new(env.kernel.wave_size as usize, private);
     let entry = env.kernel.entry;
     wave.at = env.code.index_of(entry).ok_or_else(|| Fault::new(FaultKind::BadJump { target: entry }))?;
     Ok(wave)

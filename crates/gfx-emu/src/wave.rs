@@ -2,6 +2,7 @@
 
 use crate::arith::Mode;
 use crate::isa::Inst;
+use crate::memory::Scratch;
 use crate::run::{Track, has_fast};
 
 /// Lanes that are worked on at once: a wave of 64 is two halves.
@@ -70,10 +71,8 @@ pub struct Wave {
     pub state: State,
     /// Its number in the workgroup.
     pub number: u32,
-    /// Private memory: `scratch_stride` bytes a lane, one lane behind the other.
-    pub scratch: Vec<u8>,
-    /// Bytes of private memory of a lane.
-    pub scratch_stride: u32,
+    /// Private memory of its lanes.
+    pub scratch: Scratch,
     /// Which registers are defined, and which wait for memory.
     pub track: Track,
 }
@@ -93,8 +92,7 @@ impl Wave {
             at: 0,
             state: State::Running,
             number,
-            scratch: Vec::new(),
-            scratch_stride: 0,
+            scratch: Scratch::new(0, 0),
             track: Track::new(lanes),
         };
         wave.set_exec64(lanes);

@@ -28,8 +28,20 @@ const LITERAL: u32 = 255;
 pub fn decode(isa: &Isa, words: Words<'_>, address: u64) -> Option<Inst> {
     let decoder = Decoder { isa, words, address, used: 1, literal: None };
     let mut inst = decoder.decode()?;
+    if !names_registers(&inst) {
+        return None;
+    }
     inst.note_registers(isa.wave64);
     Some(inst)
+}
+
+/// Whether the vector registers it names exist.
+fn names_registers(inst: &Inst) -> bool {
+    let exists = |first: u16, kind: Kind| first + kind.registers() <= SPARE_VGPR + 1;
+    let is_vector = !matches!(inst.row.dst, Kind::None | Kind::Mask | Kind::S(_));
+    let sources = inst.src.iter().zip(inst.row.src);
+    (!is_vector || exists(inst.dst, inst.row.dst))
+        && sources.into_iter().all(|(src, kind)| src.vgpr().is_none_or(|first| exists(first, *kind)))
 }
 
 struct Decoder<'a> {

@@ -1,6 +1,6 @@
 //! A decoded instruction: its row of the table, and its operands resolved to registers and constants.
 
-use super::row::{Form, Kind, Row};
+use super::row::{Class, Form, Kind, Row};
 use crate::wave::{MASK_SLOTS, VGPRS};
 
 /// Where an operand is read from.
@@ -198,6 +198,11 @@ impl Inst {
         }
     }
 
+    /// Whether it has a result: atomic operations on global memory return the old value only if asked to.
+    pub fn has_result(&self) -> bool {
+        self.row.dst != Kind::None && (self.row.class != Class::Atomic || self.flags & flags::GLC != 0)
+    }
+
     /// Works out which registers it reads and writes, from the kinds of its row.
     pub fn note_registers(&mut self, wave64: bool) {
         let mask_slots = if wave64 { MASK_SLOTS } else { 1 };
@@ -208,6 +213,7 @@ impl Inst {
             self.writes.add_v(register, 1);
         }
         match self.row.dst {
+            _ if !self.has_result() => {}
             Kind::None => {}
             Kind::Mask => self.writes.add_s(self.sdst, mask_slots),
             Kind::S(count) => self.writes.add_s(self.dst as u8, count),

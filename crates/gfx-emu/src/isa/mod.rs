@@ -5,6 +5,7 @@ pub mod decode;
 pub mod dpp;
 pub mod inst;
 pub(crate) mod macros;
+pub(crate) mod memory;
 pub mod operand;
 pub mod rdna3;
 pub mod row;

@@ -7,7 +7,7 @@ use crate::count::Counts;
 use crate::fault::{Fault, FaultKind};
 use crate::isa::{Exec, Inst, Kind, Regs, Src, dpp};
 use crate::launch::Env;
-use crate::memory::Lds;
+use crate::memory::{Lds, Pages, Recent};
 use crate::wave::{SPARE_VGPR, State, Wave};
 
 pub use code::Code;
@@ -26,9 +26,29 @@ pub struct Group<'a> {
     pub counts: Counts,
     /// Barriers that all waves have passed: between two of the same number there is none.
     pub epoch: u32,
+    /// Its waves.
+    pub waves: usize,
+    /// Allocations that its instructions used last.
+    pub(crate) recent: Recent,
+    /// Which wave used which page of global memory.
+    pub(crate) pages: Pages,
 }
 
-impl Group<'_> {
+impl<'a> Group<'a> {
+    /// A workgroup of so many waves at a position of the grid, with so many bytes of LDS.
+    pub fn new(env: &'a Env<'a>, id: [u32; 3], waves: usize, lds_bytes: u32) -> Self {
+        Self {
+            env,
+            id,
+            lds: Lds::new(lds_bytes, waves),
+            counts: Counts::default(),
+            epoch: 0,
+            waves,
+            recent: Recent::default(),
+            pages: Pages::default(),
+        }
+    }
+
     /// Instructions executed so far, which serve as the clock.
     pub fn clock(&self) -> u64 {
         self.counts.total()
@@ -173,7 +193,7 @@ fn copy_spare(wave: &mut Wave, dual: &[Inst; 2]) {
 
 /// That no register of an instruction waits for memory.
 pub(crate) fn check_waits(wave: &Wave, inst: &Inst) -> Result<(), Box<Fault>> {
-    let waiting = wave.track.waiting(&inst.touches);
+    let waiting = wave.track.waiting_for(inst);
     if waiting == Regs::default() { Ok(()) } else { Err(missing_wait(wave, waiting)) }
 }
 
@@ -206,12 +226,16 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
             return Err(decides(wave, inst, half, undefined[half], DECIDES_SCALAR));
         }
     }
+    let origin = inst.reads.vgprs().find_map(|register| wave.track.origin(register));
     let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];
     execute(wave, inst);
     if !to_scalar {
         for register in inst.writes.vgprs() {
             for half in 0..wave.halves {
                 wave.track.define(half, register, written[half], !undefined[half]);
+            }
+            if let (Some(origin), true) = (origin, undefined != [0; 2]) {
+                wave.track.inherit(register, origin);
             }
         }
     }
@@ -243,7 +267,17 @@ fn decides(wave: &Wave, inst: &Inst, half: usize, lanes: u32, use_: &'static str
     let lane = lanes.trailing_zeros();
     let is_hole = |r: &u16| wave.track.defined(half, *r) >> lane & 1 == 0;
     let register = inst.reads.vgprs().find(is_hole).unwrap_or_default();
-    Fault::in_lane(FaultKind::UndefinedRegister { register, use_ }, lane + 32 * half as u32)
+    undefined(wave, half, register, lane, use_)
+}
+
+/// The fault of a register's lane that was never written, or that holds memory that never was.
+#[cold]
+pub(crate) fn undefined(wave: &Wave, half: usize, register: u16, lane: u32, use_: &'static str) -> Box<Fault> {
+    let kind = match wave.track.origin(register) {
+        Some(address) => FaultKind::UnwrittenValue { register, address, use_ },
+        None => FaultKind::UndefinedRegister { register, use_ },
+    };
+    Fault::in_lane(kind, lane + 32 * half as u32)
 }
 
 /// The fault of a lane, by its number in the wave, that was never written and becomes a scalar.

@@ -1,8 +1,8 @@
 //! What a wave's registers may be used for: which were ever written, and which still wait for memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use crate::isa::Regs;
+use crate::isa::{Class, Inst, Regs};
 use crate::wave::{LANES, VGPRS};
 
 /// Counters that `s_waitcnt` and its kin wait for (RDNA3 ISA guide, 4.4).
@@ -39,6 +39,10 @@ pub struct Track {
     pub lanes: [u32; 2],
     /// Lanes that were written, by half and register.
     defined: Vec<[u32; LANES]>,
+    /// Lanes that hold memory as it was loaded, which was never written: such may be stored again.
+    raw: Vec<[u32; LANES]>,
+    /// Where registers with undefined lanes were loaded from.
+    origins: BTreeMap<u16, u64>,
     /// Registers with a lane that was never written.
     holes: Regs,
     /// Operations under way, oldest first, by the counter that they are waited for by.
@@ -61,6 +65,8 @@ impl Track {
             watch: holes,
             lanes: [lanes as u32, (lanes >> 32) as u32],
             defined: vec![[0; LANES]; 2 * VGPRS / LANES],
+            raw: vec![[0; LANES]; 2 * VGPRS / LANES],
+            origins: BTreeMap::new(),
             holes,
             queues: Default::default(),
             stores: 0,
@@ -82,9 +88,11 @@ impl Track {
         let at = half * VGPRS + usize::from(register);
         let Some(row) = self.defined.get_mut(at / LANES).filter(|_| usize::from(register) < VGPRS) else { return };
         row[at % LANES] = row[at % LANES] & !written | written & defined;
+        self.raw[at / LANES][at % LANES] &= !written;
         let is_whole = (0..2).all(|half| self.defined(half, register) & self.lanes[half] == self.lanes[half]);
         let (word, bit) = (usize::from(register / 64), 1u64 << (register % 64));
         if is_whole {
+            self.origins.remove(&register);
             self.holes.v[word] &= !bit;
         } else {
             self.holes.v[word] |= bit;
@@ -92,14 +100,49 @@ impl Track {
         self.watch.v[word] = self.holes.v[word] | self.waiting.v[word];
     }
 
-    /// Whether all lanes of these registers were written.
+    /// Says which of the lanes just loaded come from memory that was never written, and from where.
+    pub fn load(&mut self, half: usize, register: u16, loaded: u32, unwritten: u32, origin: u64) {
+        self.define(half, register, loaded, !unwritten);
+        let at = half * VGPRS + usize::from(register);
+        if let (Some(row), true) = (self.raw.get_mut(at / LANES), unwritten != 0) {
+            row[at % LANES] |= loaded & unwritten;
+            self.origins.insert(register, origin);
+        }
+    }
+
+    /// Lanes of a register that hold memory as it was loaded, which was never written.
+    pub fn raw(&self, half: usize, register: u16) -> u32 {
+        let at = half * VGPRS + usize::from(register);
+        self.raw.get(at / LANES).map_or(0, |row| row[at % LANES])
+    }
+
+    /// Where the undefined lanes of a register were loaded from, if they were.
+    pub fn origin(&self, register: u16) -> Option<u64> {
+        self.origins.get(&register).copied()
+    }
+
+    /// Says that a register's undefined lanes were made from what was loaded there.
+    pub fn inherit(&mut self, register: u16, origin: u64) {
+        self.origins.insert(register, origin);
+    }
+
+    /// Whether a lane of these registers was never written.
     pub fn has_holes(&self, regs: &Regs) -> bool {
         self.holes.meets(regs)
     }
 
-    /// Registers that wait for memory, of these.
-    pub fn waiting(&self, regs: &Regs) -> Regs {
-        self.waiting.and(regs)
+    /// Registers of an instruction that wait for memory. Loads of one kind return in order, so that one may write a
+    /// register that an earlier one is yet to write: the two halves of a register are often loaded so.
+    pub fn waiting_for(&self, inst: &Inst) -> Regs {
+        let waiting = self.waiting.and(&inst.touches);
+        let own = match inst.row.class {
+            Class::Load => Counter::Load,
+            Class::Lds => Counter::Lds,
+            _ => return waiting,
+        };
+        let others = self.queues.iter().flatten().filter(|pending| pending.counter != own);
+        let others = others.fold(inst.reads, |regs, pending| regs.or(&pending.writes));
+        waiting.and(&others)
     }
 
     /// Address of the instruction that these registers wait for.

@@ -18,8 +18,18 @@ mod vector_packed;
 mod vector_three;
 mod vector_two;
 
-use super::{Isa, Table};
+use super::macros::core;
+use super::{Class, Inst, Isa, Kind, Row, Table};
+use crate::fault::{Fault, FaultKind};
 use crate::object::Generation;
+use crate::run::Core;
+
+/// An instruction that is known and has no place in a compute kernel.
+const fn unsupported(class: Class, opcode: u16, name: &'static str) -> Row {
+    let run =
+        |_: &mut Core<'_, '_>, inst: &Inst| Err(Fault::new(FaultKind::Unsupported { what: inst.row.name.to_owned() }));
+    Row::new(class, opcode, name, core!(Kind::None, [], run))
+}
 
 /// The tables of RDNA3.
 pub(super) fn isa(wave64: bool) -> Isa {
@@ -39,10 +49,10 @@ pub(super) fn isa(wave64: bool) -> Isa {
         vop3p: Table::new(vector_packed::VOP3P.iter().chain([&matrix::VOP3P])),
         vopd: Table::default(),
         ds: Table::new([&ds::DS]),
-        flat: Table::new([&flat::FLAT]),
-        global: Table::new([&flat::GLOBAL]),
+        flat: Table::new([&flat::FLAT, &flat::FLAT_ATOMICS]),
+        global: Table::new([&flat::GLOBAL, &flat::GLOBAL_ATOMICS]),
         scratch: Table::new([&scratch::SCRATCH]),
-        mubuf: Table::new([&mubuf::MUBUF]),
+        mubuf: Table::new([&mubuf::MUBUF, &mubuf::MUBUF_ATOMICS]),
     };
     isa.vopd = isa.dual_table(VOPD, vector_two::DUAL_ONLY);
     isa

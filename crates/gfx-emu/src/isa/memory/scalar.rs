@@ -1,0 +1,69 @@
+//! Scalar loads.
+//!
+//! Scalar registers do not remember whether they are defined, so that memory that was never written is a fault at once.
+//! The hardware drops the two low bits of addresses, which no program means: that is one too.
+
+use super::{Access, Outcome};
+use crate::fault::{Fault, FaultKind};
+use crate::isa::operand::scalar32;
+use crate::isa::row::Semantics;
+use crate::isa::{Inst, Kind, Src, macros::core};
+use crate::memory::{View, access};
+use crate::run::{Core, Counter};
+
+/// Loads N registers from the address in a register pair.
+pub(crate) const fn loads<const N: usize>() -> Semantics {
+    core!(Kind::S(N as u8), [Kind::B64, Kind::B32], |core, inst| {
+        let base = base(core, inst);
+        load::<N>(core, inst, core.wave.s64(base))
+    })
+}
+
+/// Loads N registers from a buffer, whose descriptor is in four registers.
+pub(crate) const fn buffer_loads<const N: usize>() -> Semantics {
+    core!(Kind::S(N as u8), [Kind::S(4), Kind::B32], |core, inst| {
+        let descriptor = super::buffer::Descriptor::of(core.wave, base(core, inst));
+        let offset = offset(core, inst);
+        let end = offset.wrapping_add(4 * N as u64);
+        if end > descriptor.bytes() {
+            let place = descriptor.place(offset);
+            let (access, bytes, address) = (Access::Load.name(), 4 * N as u32, descriptor.base.wrapping_add(offset));
+            return Err(Fault::new(FaultKind::OutOfBounds { access, bytes, address, place }));
+        }
+        load::<N>(core, inst, descriptor.base)
+    })
+}
+
+fn base(_: &Core<'_, '_>, inst: &Inst) -> u8 {
+    if let Src::S(base) = inst.src[0] { base } else { crate::wave::slot::NULL }
+}
+
+fn offset(core: &Core<'_, '_>, inst: &Inst) -> u64 {
+    u64::from(scalar32(core.wave, inst, 1)).wrapping_add(i64::from(inst.offset) as u64)
+}
+
+fn load<const N: usize>(core: &mut Core<'_, '_>, inst: &Inst, base: u64) -> Outcome {
+    let address = base.wrapping_add(offset(core, inst));
+    let bytes = 4 * N as u32;
+    let end = address.wrapping_add(bytes.into());
+    let access = Access::Load.name();
+    let view: &View = core.group.env.memory;
+    if address % 4 != 0 {
+        return Err(Fault::new(FaultKind::Misaligned { access, bytes, address, alignment: 4 }));
+    }
+    let Some(allocation) = core.group.recent.find(view, inst.address, address, end) else {
+        let place = view.place(address, bytes.into());
+        return Err(Fault::new(FaultKind::OutOfBounds { access, bytes, address, place }));
+    };
+    if let Some(address) = allocation.first_unwritten(address, end) {
+        return Err(Fault::new(FaultKind::UndefinedMemory { what: "scalar load", bytes, address }));
+    }
+    for n in 0..N as u8 {
+        // SAFETY: the allocation holds the range, and belongs to kernels during a launch.
+        let value = unsafe { access::read(address + 4 * u64::from(n), 4) };
+        core.wave.set_s(inst.dst as u8 + n, value);
+    }
+    core.group.counts.scalar_bytes += u64::from(bytes);
+    core.wave.track.issue(Counter::Scalar, inst.writes, inst.address);
+    Ok(())
+}
