@@ -112,13 +112,7 @@ impl Core<'_, '_> {
             // Memory instructions look at their operands themselves.
             return run(self, inst);
         }
-        match &inst.dual {
-            Some(dual) => {
-                copy_spare(self.wave, dual);
-                dual.iter().try_for_each(|part| watched_part(self.wave, part))
-            }
-            None => watched_part(self.wave, inst),
-        }
+        execute_watched(self.wave, inst)
     }
 
     /// Adds to a fault where it happened.
@@ -137,9 +131,9 @@ impl Core<'_, '_> {
     }
 }
 
-/// Executes an instruction that touches registers alone.
+/// Executes an instruction that touches registers alone, without checks.
 #[inline(always)]
-fn execute(wave: &mut Wave, inst: &Inst) {
+pub fn execute(wave: &mut Wave, inst: &Inst) {
     match inst.row.exec {
         Exec::Lanes { base, fast, exact } => {
             if !wave.is_plain_mode {
@@ -153,6 +147,20 @@ fn execute(wave: &mut Wave, inst: &Inst) {
         }
         Exec::Wave(run) | Exec::Across { run, .. } => run(wave, inst),
         Exec::Core(_) => {}
+    }
+}
+
+/// Executes an instruction that touches registers alone, and works out which of its results are undefined.
+///
+/// # Errors
+/// [`FaultKind::UndefinedRegister`], if a lane never written decides a scalar.
+pub fn execute_watched(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
+    match &inst.dual {
+        Some(dual) => {
+            copy_spare(wave, dual);
+            dual.iter().try_for_each(|part| watched_part(wave, part))
+        }
+        None => watched_part(wave, inst),
     }
 }
 

@@ -3,4 +3,5 @@
 
 mod abi;
 mod arith;
+mod isa;
 mod object;

@@ -4,7 +4,7 @@
 //! Register r of the result holds in group g row `groups * r + g`, a column in each lane. The operation is that of the
 //! whole wave: EXEC does not matter.
 
-use crate::arith::{Bf16, F16};
+use crate::arith::{Bf16, F16, dot};
 use crate::fault::Fault;
 use crate::isa::macros::across;
 use crate::isa::row::Semantics;
@@ -60,12 +60,12 @@ trait Format {
     const BITS: usize;
     /// An element of A or B (`n` 0 or 1), `place` counting elements within a register.
     fn element(inst: &Inst, n: usize, bits: u32, place: usize) -> Self::Number;
-    /// `a * b + c`.
-    fn multiply_add(a: Self::Number, b: Self::Number, c: Self::Number) -> Self::Number;
-    /// An element of C from its register.
-    fn addend(inst: &Inst, bits: u32) -> Self::Number;
-    /// A register with an element of the result, given its old value.
-    fn result(inst: &Inst, value: Self::Number, old: u32) -> u32;
+    /// What a sum begins with, given the register with the element of C.
+    fn start(inst: &Inst, c: u32) -> Self::Number;
+    /// Adds the products of a row of A with all columns of B.
+    fn add_products(a: &[Self::Number; SIDE], b: &[[Self::Number; SIDE]; SIDE], sums: &mut [Self::Number; SIDE]);
+    /// A register with an element of the result, given those with the element of C and with the old result.
+    fn finish(inst: &Inst, sum: Self::Number, c: u32, old: u32) -> u32;
 }
 
 /// Whether the sign of an element flips: NEG is for the low halves of registers, its high part for the high ones.
@@ -99,7 +99,7 @@ fn in_half(inst: &Inst, value: u16, old: u32) -> u32 {
     if inst.opsel >> 2 & 1 == 1 { old & 0xffff | u32::from(value) << 16 } else { old & 0xffff_0000 | u32::from(value) }
 }
 
-/// Formats whose numbers are floats while they are summed; the guide leaves the order of the sum open.
+/// Formats whose numbers are floats while they are summed.
 macro_rules! float_format {
     ($name:ident, $element:ident, |$inst:ident, $bits:ident| $addend:expr, |$i:ident, $value:ident, $old:ident| $result:expr) => {
         struct $name;
@@ -111,15 +111,15 @@ macro_rules! float_format {
                 signed($element((bits >> (16 * place)) as u16).to_f32(), flips(inst, n, place))
             }
             #[inline(always)]
-            fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
-                a.mul_add(b, c)
-            }
-            #[inline(always)]
-            fn addend($inst: &Inst, $bits: u32) -> f32 {
+            fn start($inst: &Inst, $bits: u32) -> f32 {
                 modified($inst, $addend)
             }
             #[inline(always)]
-            fn result($i: &Inst, $value: f32, $old: u32) -> u32 {
+            fn add_products(a: &[f32; SIDE], b: &[[f32; SIDE]; SIDE], sums: &mut [f32; SIDE]) {
+                dot::wmma_row(a, b, sums);
+            }
+            #[inline(always)]
+            fn finish($i: &Inst, $value: f32, _: u32, $old: u32) -> u32 {
                 $result
             }
         }
@@ -135,34 +135,34 @@ float_format!(ToBf16, Bf16, |inst, bits| Bf16(half_of(inst, bits)).to_f32(), |i,
     in_half(i, Bf16::from_f32(value).0, old)
 });
 
-/// Formats of small integers: NEG says which operands have a sign. All is summed exactly, then wraps or saturates.
+/// Formats of small integers: NEG says which operands have a sign.
 macro_rules! integer_format {
     ($name:ident, $bits:literal) => {
         struct $name;
         impl Format for $name {
-            type Number = i64;
+            type Number = i32;
             const BITS: usize = $bits;
             #[inline(always)]
-            fn element(inst: &Inst, n: usize, bits: u32, place: usize) -> i64 {
+            fn element(inst: &Inst, n: usize, bits: u32, place: usize) -> i32 {
                 let top = bits << (32 - $bits - $bits * place);
-                i64::from(if inst.neg >> n & 1 == 1 {
-                    top as i32 >> (32 - $bits)
-                } else {
-                    (top >> (32 - $bits)) as i32
-                })
+                if inst.neg >> n & 1 == 1 { top as i32 >> (32 - $bits) } else { (top >> (32 - $bits)) as i32 }
             }
             #[inline(always)]
-            fn multiply_add(a: i64, b: i64, c: i64) -> i64 {
-                a * b + c
+            fn start(_: &Inst, _: u32) -> i32 {
+                0
             }
             #[inline(always)]
-            fn addend(_: &Inst, bits: u32) -> i64 {
-                i64::from(bits as i32)
+            fn add_products(a: &[i32; SIDE], b: &[[i32; SIDE]; SIDE], sums: &mut [i32; SIDE]) {
+                for (a, b) in a.iter().zip(b) {
+                    for (sum, b) in sums.iter_mut().zip(b) {
+                        *sum += a * b;
+                    }
+                }
             }
             #[inline(always)]
-            fn result(inst: &Inst, value: i64, _: u32) -> u32 {
-                let value = if inst.clamp { value.clamp(i32::MIN.into(), i32::MAX.into()) } else { value };
-                value as u32
+            fn finish(inst: &Inst, sum: i32, c: u32, _: u32) -> u32 {
+                let c = c as i32;
+                (if inst.clamp { c.saturating_add(sum) } else { c.wrapping_add(sum) }) as u32
             }
         }
     };
@@ -224,17 +224,13 @@ fn product_any<F: Format>(wave: &mut Wave, inst: &Inst) {
         let a = elements::<F>(wave, inst, 0, half, first);
         let b = elements::<F>(wave, inst, 1, half, first);
         for (r, result) in results.iter_mut().enumerate().take(registers) {
-            let m = groups * r + group;
+            let row = std::array::from_fn(|k| a[k][groups * r + group]);
             let c = register(wave, inst, 2, half, r);
-            let mut sums: [F::Number; SIDE] = std::array::from_fn(|lane| F::addend(inst, c[first + lane]));
-            for k in 0..SIDE {
-                for lane in 0..SIDE {
-                    sums[lane] = F::multiply_add(a[k][m], b[k][lane], sums[lane]);
-                }
-            }
+            let mut sums = std::array::from_fn(|lane| F::start(inst, c[first + lane]));
+            F::add_products(&row, &b, &mut sums);
             let old = wave.v(half, inst.dst + r as u16);
-            for lane in 0..SIDE {
-                result[half][first + lane] = F::result(inst, sums[lane], old[first + lane]);
+            for lane in first..first + SIDE {
+                result[half][lane] = F::finish(inst, sums[lane - first], c[lane], old[lane]);
             }
         }
     }

@@ -83,6 +83,15 @@ fn source_beside(wave: &Wave, inst: &Inst) -> u8 {
     if let Src::S(first) = inst.src[0] { beside(wave, u16::from(first)) } else { slot::NULL }
 }
 
+/// Source and result each have an index of ten bits in M0.
+fn move_apart(wave: &mut Wave, inst: &Inst) {
+    let m0 = wave.s(slot::M0);
+    if let Src::S(first) = inst.src[0] {
+        let value = wave.s(((u32::from(first) + (m0 & 0x3ff)) & 127) as u8);
+        wave.set_s(((u32::from(inst.dst) + (m0 >> 16 & 0x3ff)) & 127) as u8, value);
+    }
+}
+
 /// Changes one bit of the result's old value.
 fn set_bit(wave: &mut Wave, inst: &Inst, mask: u32, change: fn(u64, u64) -> u64) {
     let bit = 1 << (scalar32(wave, inst, 0) & mask);
@@ -164,6 +173,7 @@ pub(super) static SOP1: &[Row] = &[
     row(19, "s_bitset1_b64", wave!(Kind::S(2), [Kind::B32], |w, i| set_bit(w, i, 63, |old, bit| old | bit))),
     row(64, "s_movrels_b32", wave!(Kind::S(1), [Kind::B32], |w, i| w.set_s(i.dst as u8, w.s(source_beside(w, i))))),
     row(65, "s_movrels_b64", wave!(Kind::S(2), [Kind::B64], |w, i| w.set_s64(i.dst as u8, w.s64(source_beside(w, i))))),
+    row(68, "s_movrelsd_2_b32", wave!(Kind::S(1), [Kind::B32], move_apart)),
     row(66, "s_movreld_b32", wave!(Kind::S(1), [Kind::B32], |w, i| w.set_s(beside(w, i.dst), scalar32(w, i, 0)))),
     row(67, "s_movreld_b64", wave!(Kind::S(2), [Kind::B64], |w, i| w.set_s64(beside(w, i.dst), scalar64(w, i, 0)))),
 ];

@@ -1,6 +1,6 @@
 //! Vector operations of three operands, and others without a short encoding (VOP3).
 
-use crate::arith::{Bf16, F16, dot, int};
+use crate::arith::{Arith, Bf16, F16, dot, int};
 use crate::isa::macros::{ints, lanes};
 use crate::isa::row::Semantics;
 use crate::isa::{Class, Form, Row};
@@ -73,6 +73,7 @@ static DOUBLES: &[Row] = &[
     slow(808, "v_mul_f64", lanes!(|e, a: f64, b: f64| -> f64 { e.mul(a, b) })),
     slow(809, "v_min_f64", lanes!(|e, a: f64, b: f64| -> f64 { e.min(a, b) })),
     slow(810, "v_max_f64", lanes!(|e, a: f64, b: f64| -> f64 { e.max(a, b) })),
+    slow(815, "v_trig_preop_f64", lanes!(|e, a: f64, b: u32| -> f64 { trig_preop(e, a, b) })),
     slow(811, "v_ldexp_f64", lanes!(|e, a: f64, b: i32| -> f64 { e.ldexp(a, b) })),
 ];
 
@@ -87,6 +88,61 @@ static HALVES: &[Row] = &[
     )
     .selects(),
 ];
+
+/// The bits of 2/π behind the point, the highest first.
+static TWO_OVER_PI: [u32; 38] = [
+    0xa2f9_836e,
+    0x4e44_1529,
+    0xfc27_57d1,
+    0xf534_ddc0,
+    0xdb62_9599,
+    0x3c43_9041,
+    0xfe51_63ab,
+    0xdebb_c561,
+    0xb724_6e3a,
+    0x424d_d2e0,
+    0x0649_2eea,
+    0x09d1_921c,
+    0xfe1d_eb1c,
+    0xb129_a73e,
+    0xe882_35f5,
+    0x2ebb_4484,
+    0xe99c_7026,
+    0xb45f_7e41,
+    0x3991_d639,
+    0x8353_39f4,
+    0x9c84_5f8b,
+    0xbdf9_283b,
+    0x1ff8_97ff,
+    0xde05_980f,
+    0xef2f_118b,
+    0x5a0a_6d1f,
+    0x6d36_7ecf,
+    0x27cb_09b7,
+    0x4f46_3f66,
+    0x9e5f_ea2d,
+    0x7527_bac7,
+    0xebe5_f17b,
+    0x3d07_39f7,
+    0x8a52_92ea,
+    0x6bfb_5fb1,
+    0x1f8d_5d08,
+    0x5603_3046,
+    0xfc7b_6bab,
+];
+
+/// 53 bits of 2/π from where they matter for the remainder of `a` by π/2, the `segment`th such group, as a double of
+/// their weight; of a large `a` both are scaled by 2^128.
+#[inline(always)]
+fn trig_preop(e: impl Arith, a: f64, segment: u32) -> f64 {
+    let exponent = a.to_bits() >> 52 & 0x7ff;
+    let first = 53 * u64::from(segment & 31) + exponent.saturating_sub(1077);
+    let word = |n: u64| u128::from(TWO_OVER_PI.get(n as usize).copied().unwrap_or(0));
+    let words = (0..3).fold(0, |bits, n| bits << 32 | word(first / 32 + n));
+    let significand = (words >> (96 - 53 - first % 32)) as u64 & ((1 << 53) - 1);
+    let scale = if exponent >= 1968 { 128 } else { 0 };
+    e.ldexp(significand as f64, -53 - first as i32 + scale)
+}
 
 static DIVISIONS: &[Row] = &[
     row(551, "v_div_fixup_f32", lanes!(|e, a: f32, b: f32, c: f32| -> f32 { e.div_fixup(a, b, c) })),
