@@ -9,6 +9,7 @@ mod demo;
 mod device;
 mod golden;
 mod kernels;
+mod launches;
 mod memory;
 mod ops;
 mod perplexity;
@@ -66,6 +67,8 @@ enum What {
     Ops(ops::Choice),
     /// How long each kernel takes, at the shapes of Llama 8B
     Kernels(kernels::Options),
+    /// What an emulated device counts in each of some steps, as lines of JSON
+    Launches(launches::LaunchesArgs),
 }
 
 fn main() -> ExitCode {
@@ -73,6 +76,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     match args.what {
         What::Device => return device::run(),
+        What::Launches(args) => return launches::run(&args),
         What::Golden(which) => golden::run(&args.data, &which, &mut report),
         What::Demo { quick } => demo::run(&args.data, quick, &mut report),
         What::Decode(length) => decode::run(&args.data, &length, &mut report),

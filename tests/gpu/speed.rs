@@ -1,6 +1,6 @@
 //! Tokens a second of one file straight on the backend, and where the time goes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,30 +35,39 @@ pub struct SpeedArgs {
 
 const BLOCK: usize = 16;
 
-struct Bench {
+/// A file on the backend, with room for some sequences.
+pub struct Bench {
     backend: HipBackend,
     model: ModelId,
     cache: CacheId,
     blocks: usize,
 }
 
+/// What a [`Bench`] has room for.
+pub struct Room {
+    /// Tokens of one step.
+    pub step: usize,
+    pub sequences: usize,
+    /// Tokens of each sequence.
+    pub tokens: usize,
+}
+
 impl Bench {
-    fn load(args: &SpeedArgs) -> Result<Self, Box<dyn std::error::Error>> {
-        let file = Arc::new(ModelFile::open(&args.file)?);
+    pub fn load(file: &Path, room: &Room, options: HipOptions) -> Result<Self, Box<dyn std::error::Error>> {
+        let file = Arc::new(ModelFile::open(file)?);
         let program = rocmforge_model::build(file.gguf(), &BuildOptions::default())?;
-        let mut backend = HipBackend::open(HipOptions { profile: args.profile, ..HipOptions::default() })?;
-        let limits =
-            StepLimits { max_tokens: args.step, max_wanted: args.batch, max_hidden: 0, max_sequences: args.batch };
+        let mut backend = HipBackend::open(options)?;
+        let Room { step, sequences, tokens } = *room;
+        let limits = StepLimits { max_tokens: step, max_wanted: sequences, max_hidden: 0, max_sequences: sequences };
         let model = backend.load(&program, file, limits)?;
-        let blocks = (args.prompt + args.generate + 2).div_ceil(BLOCK);
-        let spec =
-            CacheSpec { block_size: BLOCK, num_blocks: blocks * args.batch, kv_type: KvType::F16, host_slots: 0 };
+        let blocks = tokens.div_ceil(BLOCK);
+        let spec = CacheSpec { block_size: BLOCK, num_blocks: blocks * sequences, kv_type: KvType::F16, host_slots: 0 };
         let cache = backend.make_cache(model, spec)?;
         Ok(Self { backend, model, cache, blocks })
     }
 
     /// A step in which each of some sequences goes on from `before` by `tokens` tokens.
-    fn step(&mut self, sequences: usize, before: usize, tokens: usize) -> Result<(), BackendError> {
+    pub fn step(&mut self, sequences: usize, before: usize, tokens: usize) -> Result<(), BackendError> {
         let mut step = StepInput::default();
         for which in 0..sequences {
             step.tokens.extend((0..tokens).map(|i| ((before + i) * 31 + which * 7) as u32 % 1000));
@@ -111,7 +120,9 @@ impl Bench {
 
 pub fn run(args: &SpeedArgs) -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
-    let mut bench = Bench::load(args)?;
+    let room = Room { step: args.step, sequences: args.batch, tokens: args.prompt + args.generate + 2 };
+    let options = HipOptions { profile: args.profile, ..HipOptions::default() };
+    let mut bench = Bench::load(&args.file, &room, options)?;
     println!("{}: loaded in {:.1} s", args.file.display(), start.elapsed().as_secs_f64());
     let rounds = if args.profile { 2 } else { 3 };
     for round in 0..rounds {
