@@ -70,6 +70,13 @@ pub fn run(args: &KernelArgs) -> Result<()> {
     no_spills(&results)
 }
 
+/// The kernels of a code object: name, waves that a SIMD holds, and whether workgroups may spread over two compute units.
+pub fn residency(arch: &str, object: &[u8]) -> Result<Vec<(String, u64, bool)>> {
+    let waves = |kernel: &object::Kernel| limits::occupancy(arch, kernel).unwrap_or(1);
+    let kernels = object::kernels(object)?.into_iter();
+    Ok(kernels.map(|kernel| (kernel.name.clone(), waves(&kernel), kernel.wgp)).collect())
+}
+
 fn targets(asked: &[String]) -> Vec<String> {
     let all = TARGETS.iter().map(|target| (*target).to_owned());
     let list = asked.iter().filter(|arch| *arch != "all").cloned();

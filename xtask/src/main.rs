@@ -7,6 +7,7 @@ mod golden;
 mod gpu;
 mod kernels;
 mod process;
+mod roofline;
 mod simulate;
 mod table;
 mod test;
@@ -42,6 +43,8 @@ enum Task {
     BenchGpu(bench::gpu::GpuArgs),
     /// Load on servers that speak OpenAI's API, ours and others, in alternation
     BenchServe(bench::serve::ServeArgs),
+    /// An estimate of a model's speed on GPUs, from what its kernels execute on an emulator
+    Roofline(roofline::RooflineArgs),
     /// Tests on the GPU of this machine, or on any HIP library
     TestGpu(gpu::test::TestArgs),
     /// Programs and data for the tests, to be carried to a machine that has a GPU and no Rust
@@ -59,6 +62,7 @@ fn main() {
         Task::BenchCpu(args) => bench::cpu::run(&args),
         Task::BenchGpu(args) => bench::gpu::run(&args),
         Task::BenchServe(args) => bench::serve::run(&args),
+        Task::Roofline(args) => roofline::run(&args),
         Task::TestGpu(args) => gpu::test::run(&args),
         Task::Pack(args) => gpu::pack::run(&args),
     };

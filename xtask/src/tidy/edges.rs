@@ -101,7 +101,7 @@ static ROOMS: &[Room] = &[
             "tokenizer",
         ],
     },
-    Room { name: "xtask", uses: &["gfx-emu", "kernels", "simulation", "tests"] },
+    Room { name: "xtask", uses: &["gfx-emu", "gguf-loader", "kernels", "quant", "simulation", "tests"] },
 ];
 
 /// Crates from outside that bring a concern with them, and the rooms whose concern that is.

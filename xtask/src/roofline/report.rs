@@ -1,0 +1,199 @@
+//! The page: estimates of all cards, where the time goes, and what was assumed.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+
+use super::card::Card;
+use super::estimate::{Assumptions, Bound};
+use super::recording::{Recording, StepKind};
+use super::shape::Model;
+use super::step::{Estimate, Line, estimate};
+
+/// Kernels that take less of a step than this share are told as one.
+const LEAST_SHARE: f64 = 0.01;
+/// From this share of a step on it is worth to look at a kernel that is not bound by what should bind it.
+const WEAK_SHARE: f64 = 0.03;
+
+/// Markdown for some cards.
+///
+/// # Errors
+/// If the recording is of no known model.
+pub fn markdown(recording: &Recording, cards: &[&Card], assumed: &Assumptions) -> Result<String> {
+    let model = recording.model()?;
+    let all: Vec<(&Card, Vec<Estimate>)> = cards
+        .iter()
+        .map(|card| (*card, recording.steps.iter().map(|step| estimate(card, assumed, &model, step)).collect()))
+        .collect();
+    let mut text = head(&model);
+    text += &summary(&model, &all);
+    text += &weak(&all);
+    text += &assumptions(recording, cards, assumed);
+    for (card, estimates) in &all {
+        text += &details(card, estimates);
+    }
+    Ok(text)
+}
+
+fn head(model: &Model) -> String {
+    format!(
+        "# Estimated performance\n\n\
+         **These are estimates, not measurements.** No card of this page was run. `cargo xtask roofline` has executed the\n\
+         machine code of the kernels in an emulator, counted what they do, and divided it by what data sheets say of the\n\
+         cards. It shows which kernels need work and what to hope for; measured figures will differ.\n\n\
+         The model: {} ({:.2} GB of weights that each token reads, {} KB of keys and values a token of context).\n\n",
+        model.name(),
+        model.weight_bytes() as f64 / 1e9,
+        model.kv_bytes() * model.shape.layers / 1024,
+    )
+}
+
+/// What a step is called.
+fn title(kind: StepKind) -> String {
+    match kind {
+        kind if kind.is_prefill() => format!("prompt of {}", kind.tokens),
+        StepKind { sequences: 1, context, .. } => format!("decode after {context}"),
+        StepKind { sequences, context, .. } => format!("decode of {sequences} after {context}"),
+    }
+}
+
+fn summary(model: &Model, all: &[(&Card, Vec<Estimate>)]) -> String {
+    let mut text = String::from(
+        "## Tokens a second\n\nIn brackets: what the memory's full bandwidth alone would allow, each weight and the context \
+         read once a step.\n\n",
+    );
+    let Some((_, first)) = all.first() else { return text };
+    let titles: Vec<String> = first.iter().map(|estimate| title(estimate.kind)).collect();
+    let _ = writeln!(text, "| card | {} |\n|---|{}", titles.join(" | "), "--:|".repeat(titles.len()));
+    for (card, estimates) in all {
+        let cell = |e: &Estimate| match e.kind.is_prefill() {
+            true => rate(e.tokens_per_second()),
+            false => format!("{} ({})", rate(e.tokens_per_second()), rate(e.most_tokens_per_second())),
+        };
+        let cells: Vec<String> = match model.weight_bytes() as f64 > card.memory_gb * 1e9 {
+            true => vec!["too large".into(); estimates.len()],
+            false => estimates.iter().map(cell).collect(),
+        };
+        let _ = writeln!(text, "| {} | {} |", card.title, cells.join(" | "));
+    }
+    text
+}
+
+/// Two digits at least.
+fn rate(tokens: f64) -> String {
+    if tokens < 100.0 { format!("{tokens:.1}") } else { format!("{tokens:.0}") }
+}
+
+/// Kernels that take time for other reasons than they should.
+fn weak(all: &[(&Card, Vec<Estimate>)]) -> String {
+    let mut text = String::from(
+        "\n## Where kernels look weak\n\nDecoding should wait for memory, and prompts for the matrix units. These take 3 % of \
+         a step or more and wait for something else:\n\n",
+    );
+    let mut found = false;
+    for (card, estimates) in all {
+        for estimate in estimates {
+            for line in estimate.lines.iter().filter(|line| is_weak(line, estimate)) {
+                found = true;
+                let share = 100.0 * line.seconds / estimate.seconds;
+                let (kernel, module, bound) = (&line.kernel, &line.module, line.bound);
+                let step = title(estimate.kind);
+                let _ = writeln!(text, "- {}, {step}: `{kernel}` of `{module}`, {share:.0} %: {bound}", card.title);
+            }
+        }
+    }
+    if !found {
+        text += "(none)\n";
+    }
+    text
+}
+
+fn is_weak(line: &Line, estimate: &Estimate) -> bool {
+    let right = if estimate.kind.is_prefill() { Bound::Matrix } else { Bound::Memory };
+    line.bound != right && line.seconds >= WEAK_SHARE * estimate.seconds
+}
+
+fn assumptions(recording: &Recording, cards: &[&Card], assumed: &Assumptions) -> String {
+    let a = assumed;
+    let mut text = format!(
+        "\n## Assumptions\n\n\
+         - Counts are those of {} code, on which the emulator ran each step with one layer of each kind; the other layers\n  \
+           of a kind are taken for the same. Weights are random: nothing that is counted depends on them much.\n\
+         - Each matrix is read from memory once a step, and so are keys and values; all else comes from caches. Kernels of\n  \
+           one weight type share its bytes by what their lanes load.\n\
+         - Memory gives {:.0} % of its bandwidth, answers after {:.0} ns, and a wave has {} loads under way.\n\
+         - A SIMD gives out a vector instruction in {:.0} % of its cycles if it has waves enough: a result takes {} cycles,\n  \
+           and {} instructions of a wave do not wait for one another. Two instructions in one (VOPD) count as one,\n  \
+           transcendental ones as four.\n\
+         - A matrix instruction takes as many cycles as the data sheet's rate says (32 of a SIMD on RDNA 3).\n\
+         - LDS gives 128 bytes a cycle and compute unit, vector caches 64, or a line of 128 bytes if less of it is wanted.\n\
+         - What is slowest of memory, caches, LDS, vector and scalar unit takes all of a kernel's time; the others are\n  \
+           hidden behind it. Workgroups are spread evenly and given out whole.\n\
+         - From one kernel to the next {} µs pass. Sampling on the host, and its wait for the device, take no time.\n",
+        recording.target,
+        100.0 * a.memory_share,
+        a.memory_ns,
+        a.loads_under_way,
+        100.0 * a.issue_share,
+        a.vector_latency,
+        a.independent,
+        a.launch_us,
+    );
+    if cards.iter().any(|card| !card.is_rdna3) {
+        let _ = writeln!(
+            text,
+            "- CDNA executes other code than what was counted: there, only bytes and the operations of matrix and dot products \
+             count, at {:.0} %\n  of the matrix rate. That leaves out most of what may be slow.",
+            100.0 * a.matrix_share
+        );
+    }
+    text += "\n| card | compute units | clock | memory | matrix units |\n|---|--:|---|--:|--:|\n";
+    for card in cards {
+        let (ghz, clock, tera) = (card.clock_ghz, card.clock, card.matrix_rate() / 1e12);
+        let _ = writeln!(
+            text,
+            "| {} | {} | {ghz} GHz, {clock} | {} GB/s | {tera:.0} Tflop/s |",
+            card.title, card.units, card.memory_gbs
+        );
+    }
+    text
+}
+
+fn details(card: &Card, estimates: &[Estimate]) -> String {
+    let mut text = format!("\n## {}\n", card.title);
+    for estimate in estimates {
+        let _ = writeln!(
+            text,
+            "\n### {}: {}\n\n{:.2} ms.\n\n\
+             | kernel | launches | ms | share | bound by | memory ms | instructions ms | LDS ms | cache ms |\n\
+             |---|--:|--:|--:|---|--:|--:|--:|--:|",
+            card.title,
+            title(estimate.kind),
+            1e3 * estimate.seconds
+        );
+        let (told, others): (Vec<_>, Vec<_>) =
+            estimate.lines.iter().partition(|line| line.seconds >= LEAST_SHARE * estimate.seconds);
+        for line in told {
+            let t = &line.time;
+            let ms = [t.memory, t.vector, t.lds, t.cache].map(|seconds| format!("{:.2}", 1e3 * seconds)).join(" | ");
+            let name = format!("`{}` of `{}`", line.kernel, line.module);
+            let _ = writeln!(
+                text,
+                "| {name} | {} | {ms} |",
+                cells(line.launches, line.seconds, estimate, Some(line.bound))
+            );
+        }
+        if !others.is_empty() {
+            let sum = |of: fn(&Line) -> f64| others.iter().map(|line| of(line)).sum();
+            let cells = cells(sum(|line| line.launches), sum(|line| line.seconds), estimate, None);
+            let _ = writeln!(text, "| {} others | {cells} | | | | |", others.len());
+        }
+    }
+    text
+}
+
+fn cells(launches: f64, seconds: f64, estimate: &Estimate, bound: Option<Bound>) -> String {
+    let share = 100.0 * seconds / estimate.seconds;
+    let bound = bound.map(|bound| bound.to_string()).unwrap_or_default();
+    format!("{launches:.0} | {:.2} | {share:.1} % | {bound}", 1e3 * seconds)
+}
