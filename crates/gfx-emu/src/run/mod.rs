@@ -224,15 +224,10 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
         run(wave, inst);
         return Ok(());
     }
-    let mut undefined = [0; 2];
-    for half in 0..wave.halves {
-        undefined[half] = undefined_lanes(wave, inst, half);
-    }
+    let undefined = [0, 1].map(|half| if half < wave.halves { undefined_lanes(wave, inst, half) } else { 0 });
     let to_scalar = inst.row.carries || matches!(inst.row.dst, Kind::Mask | Kind::S(_));
-    if to_scalar {
-        if let Some(half) = (0..wave.halves).find(|half| undefined[*half] != 0) {
-            return Err(decides(wave, inst, half, undefined[half], DECIDES_SCALAR));
-        }
+    if let (true, Some(half)) = (to_scalar, undefined.iter().position(|lanes| *lanes != 0)) {
+        return Err(decides(wave, inst, half, undefined[half], DECIDES_SCALAR));
     }
     let origin = inst.reads.vgprs().find_map(|register| wave.track.origin(register));
     let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];

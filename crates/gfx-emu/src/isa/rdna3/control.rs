@@ -91,7 +91,7 @@ fn waitcnt(wave: &mut Wave, inst: &Inst) {
 fn count_of(wave: &Wave, inst: &Inst) -> u32 {
     let immediate = inst.offset as u32 & 63;
     let slot = inst.dst as u8;
-    if slot == slot::NULL { immediate } else { immediate + wave.s(slot) & 63 }
+    if slot == slot::NULL { immediate } else { (immediate + wave.s(slot)) & 63 }
 }
 
 fn trap(_: &mut Core<'_, '_>, inst: &Inst) -> Outcome {

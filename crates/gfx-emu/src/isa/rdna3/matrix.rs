@@ -235,8 +235,8 @@ fn product_any<F: Format>(wave: &mut Wave, inst: &Inst) {
         }
     }
     for (r, result) in results.iter().enumerate().take(registers) {
-        for half in 0..wave.halves {
-            *wave.v_mut(half, inst.dst + r as u16) = result[half];
+        for (half, lanes) in result.iter().enumerate().take(wave.halves) {
+            *wave.v_mut(half, inst.dst + r as u16) = *lanes;
         }
     }
 }

@@ -43,7 +43,7 @@ fn whole_quads(value: u64) -> u64 {
 
 /// Each bit twice.
 fn twice(value: u32) -> u64 {
-    (0..32).fold(0, |bits, bit| bits | u64::from(value >> bit & 1) * 3 << (2 * bit))
+    (0..32).fold(0, |bits, bit| bits | (u64::from(value >> bit & 1) * 3) << (2 * bit))
 }
 
 /// Sets EXEC from its old value, which is the result.
