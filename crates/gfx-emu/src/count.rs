@@ -17,7 +17,7 @@ pub struct Counts {
     pub stored_lines: u64,
     /// Bytes that scalar loads asked for.
     pub scalar_bytes: u64,
-    /// Accesses of LDS by instruction.
+    /// Accesses of LDS, a cycle each: those lanes of an instruction that together want 128 bytes make one.
     pub lds_accesses: u64,
     /// Further cycles of accesses of LDS, because lanes wanted different words of one bank.
     pub lds_conflicts: u64,

@@ -25,7 +25,6 @@ pub(super) fn global(counts: &mut Counts, at: &Lanes, bytes: usize, access: Acce
 /// An access of LDS: as many lanes as together want 128 bytes are served at once (32 of up to 4 bytes, 16 of 8, 8 of
 /// more), and each further word that they want of one bank takes a further cycle. Lanes that want the same word share it.
 pub(super) fn local(counts: &mut Counts, at: &Lanes, bytes: usize) {
-    counts.lds_accesses += 1;
     let together = match bytes {
         0..=4 => 32,
         5..=8 => 16,
@@ -33,6 +32,7 @@ pub(super) fn local(counts: &mut Counts, at: &Lanes, bytes: usize) {
     };
     for first in (0..32).step_by(together) {
         let lanes = Lanes { mask: at.mask & (u32::MAX >> (32 - together)) << first, ..*at };
+        counts.lds_accesses += u64::from(lanes.mask != 0);
         let mut words: Vec<u64> = lanes.each().flat_map(|(_, at)| at / 4..(at + bytes as u64).div_ceil(4)).collect();
         words.sort_unstable();
         words.dedup();
@@ -65,6 +65,15 @@ mod tests {
         assert_eq!(conflicts(8, |lane| 8 * lane), 0, "two cycles by width alone");
         assert_eq!(conflicts(16, |lane| 16 * lane), 0);
         assert_eq!(conflicts(16, |lane| 32 * lane), 4, "one more for each of four parts");
+    }
+
+    #[test]
+    fn wide_accesses_are_several() {
+        let mut counts = Counts::default();
+        [4, 8, 16].iter().for_each(|&bytes| local(&mut counts, &lanes(|lane| bytes * lane), bytes as usize));
+        assert_eq!(counts.lds_accesses, 1 + 2 + 4);
+        local(&mut counts, &Lanes { mask: 0xff, ..lanes(|lane| 16 * lane) }, 16);
+        assert_eq!(counts.lds_accesses, 7 + 1, "eight lanes are served at once");
     }
 
     #[test]
