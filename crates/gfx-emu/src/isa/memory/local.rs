@@ -22,11 +22,11 @@ impl Space for Local {
     const STORES: &'static [Counter] = &[Counter::Lds];
     const ADDRESS: Kind = Kind::B32;
 
-    /// The two offsets of the encoding are one of 16 bits.
+    /// The two offsets of the encoding are one of 16 bits. Addresses have 32 and wrap: compilers count down from zero.
     #[inline(always)]
     fn lanes(core: &mut Core<'_, '_>, inst: &Inst, half: usize, mask: u32) -> Result<Lanes, Box<Fault>> {
-        let offset = u64::from((inst.offset | inst.offset1 << 8) as u32);
-        let address = offsets(core.wave, inst, 0, half, mask)?.map(|address| u64::from(address) + offset);
+        let offset = (inst.offset | inst.offset1 << 8) as u32;
+        let address = offsets(core.wave, inst, 0, half, mask)?.map(|address| u64::from(address.wrapping_add(offset)));
         Ok(Lanes { half, mask, address })
     }
 
@@ -154,7 +154,10 @@ fn two<const N: usize, const UNIT: usize>(
     for (lane, _) in base.each() {
         check_alignment(&base, lane, 4 * N, 4, access)?;
     }
-    let two = [inst.offset, inst.offset1].map(|offset| base.plus(u64::from(offset as u32) * UNIT as u64));
+    let two = [inst.offset, inst.offset1].map(|offset| {
+        let bytes = offset as u32 * UNIT as u32;
+        Lanes { address: base.address.map(|address| u64::from((address as u32).wrapping_add(bytes))), ..base }
+    });
     if core.group.env.options.counts_lines {
         two.iter().for_each(|at| Local::count(core, at, 4 * N, access));
     }
