@@ -232,14 +232,13 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
     let origin = inst.reads.vgprs().find_map(|register| wave.track.origin(register));
     let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];
     execute(wave, inst);
-    if !to_scalar {
-        for register in inst.writes.vgprs() {
-            for half in 0..wave.halves {
-                wave.track.define(half, register, written[half], !undefined[half]);
-            }
-            if let (Some(origin), true) = (origin, undefined != [0; 2]) {
-                wave.track.inherit(register, origin);
-            }
+    // An addition with a carry writes a vector register, too.
+    for register in inst.writes.vgprs() {
+        for half in 0..wave.halves {
+            wave.track.define(half, register, written[half], !undefined[half]);
+        }
+        if let (Some(origin), true) = (origin, undefined != [0; 2]) {
+            wave.track.inherit(register, origin);
         }
     }
     Ok(())
