@@ -47,6 +47,13 @@ pub struct Entry {
     unpacked: usize,
 }
 
+impl Entry {
+    /// Bytes of the object.
+    pub fn object_bytes(&self) -> usize {
+        self.unpacked
+    }
+}
+
 /// An archive's index over the bytes it was read from.
 #[derive(Debug, Clone)]
 pub struct Archive<'a> {

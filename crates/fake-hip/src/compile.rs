@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use crate::objects::ObjectsError;
 use crate::settings::{Settings, base_arch, wave_of};
 
 /// Compilers to look for, when none is named.
@@ -54,6 +55,8 @@ pub(crate) enum CompileError {
     Rejected(String),
     #[error("include name `{0}` leaves the folder of the headers")]
     IncludeName(String),
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     #[error("{what}: {error}")]
     Io { what: String, error: io::Error },
 }

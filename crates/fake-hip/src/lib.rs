@@ -3,10 +3,14 @@
 mod block;
 mod compile;
 mod control;
+mod emulate;
 mod faults;
+mod figures;
+mod host;
 mod image;
 mod memory;
 mod module;
+mod objects;
 mod say;
 mod settings;
 mod state;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use gfx_emu::memory::Memory as Emulated;
+
 use crate::block::Block;
 
 const GUARD_BYTE: u8 = 0xa5;
@@ -60,6 +62,10 @@ impl std::fmt::Display for Damage {
 pub(crate) struct Memory {
     /// By the address that the program knows.
     allocations: BTreeMap<usize, Allocation>,
+    /// The same for the emulator, with which bytes were ever written; `None` while kernels run on this processor.
+    emulated: Option<Emulated>,
+    /// Allocations so far, for their names.
+    made: usize,
 }
 
 impl Memory {
@@ -73,15 +79,79 @@ impl Memory {
             fill(start, guard, GUARD_BYTE);
         }
         fill(address, bytes.min(FRESH_BYTES_MAX), FRESH_BYTE);
-        self.allocations.insert(address, allocation);
+        self.insert(address, allocation, true);
         Some(address)
+    }
+
+    /// Keeps an allocation, and makes it known to the emulator.
+    fn insert(&mut self, address: usize, allocation: Allocation, fresh: bool) {
+        self.made += 1;
+        if let Some(emulated) = &self.emulated {
+            map(emulated, address, &allocation, self.made, !fresh);
+        }
+        self.allocations.insert(address, allocation);
+    }
+
+    /// Whether kernels are emulated from now on. What memory holds at this time counts as written.
+    pub(crate) fn emulate(&mut self, on: bool) {
+        if on == self.emulated.is_some() {
+            return;
+        }
+        self.emulated = on.then(|| {
+            let emulated = Emulated::new();
+            for (number, (address, allocation)) in self.allocations.iter().enumerate() {
+                map(&emulated, *address, allocation, number + 1, true);
+            }
+            emulated
+        });
+    }
+
+    /// The memory that emulated kernels see, if they are emulated.
+    pub(crate) fn emulated(&self) -> Option<&Emulated> {
+        self.emulated.as_ref()
+    }
+
+    /// Notes that the host has written a range of the device.
+    pub(crate) fn wrote(&self, address: usize, bytes: usize) {
+        if let Some(emulated) = &self.emulated {
+            emulated.mark_written(address as u64, bytes as u64);
+        }
+    }
+
+    /// Notes a copy: what was never written stays so in its new place. Where the source is the program's own memory,
+    /// everything was.
+    pub(crate) fn copied(&self, to: usize, from: usize, bytes: usize) {
+        let Some(emulated) = &self.emulated else { return };
+        if !matches!(self.place(to, bytes), Place::Inside(_)) {
+            return;
+        }
+        let (to, from, bytes) = (to as u64, from as u64, bytes as u64);
+        if !matches!(self.place(from as usize, bytes as usize), Place::Inside(_)) {
+            return emulated.mark_written(to, bytes);
+        }
+        emulated.mark_unwritten(to, bytes);
+        let mut at = 0;
+        while at < bytes {
+            let end = emulated.first_unwritten(from + at, bytes - at).map_or(bytes, |end| end - from);
+            emulated.mark_written(to + at, end - at);
+            at = (end..bytes).find(|&at| emulated.is_written(from + at, 1)).unwrap_or(bytes);
+        }
+    }
+
+    /// Where in a range of the device the first byte is that nobody has ever written, if kernels are emulated.
+    pub(crate) fn unwritten(&self, address: usize, bytes: usize) -> Option<String> {
+        if !matches!(self.place(address, bytes), Place::Inside(_)) {
+            return None;
+        }
+        let first = self.emulated.as_ref()?.first_unwritten(address as u64, bytes as u64)?;
+        self.neighbour(first as usize)
     }
 
     /// Notes host memory of the program; false: some of it is known already.
     pub(crate) fn register(&mut self, address: usize, bytes: usize) -> bool {
         let free = self.place(address, bytes) == Place::Outside;
         if free {
-            self.allocations.insert(address, Allocation { bytes, kind: Kind::Registered, block: None });
+            self.insert(address, Allocation { bytes, kind: Kind::Registered, block: None }, false);
         }
         free
     }
@@ -93,6 +163,9 @@ impl Memory {
             return None;
         }
         let allocation = self.allocations.remove(&address)?;
+        if let Some(emulated) = &self.emulated {
+            emulated.unmap(address as u64);
+        }
         let damage = damage_of(address, &allocation);
         Some(damage)
     }
@@ -165,6 +238,20 @@ impl Memory {
         }
         damaged
     }
+}
+
+/// Makes an allocation known to the emulator.
+fn map(emulated: &Emulated, address: usize, allocation: &Allocation, number: usize, written: bool) {
+    let name = match allocation.kind {
+        Kind::Device(device) => format!("allocation {number}, of device {device}"),
+        Kind::Pinned => format!("allocation {number}, pinned"),
+        Kind::Registered => format!("allocation {number}, registered"),
+    };
+    // The host writes memory of its own without telling.
+    let written = written || !matches!(allocation.kind, Kind::Device(_));
+    // SAFETY: the range belongs to the allocation, or is what the program has registered, until it is unmapped; launches
+    // begin and end while the state is locked. That the host leaves it alone meanwhile is HIP's rule.
+    unsafe { emulated.map(address as u64, allocation.bytes as u64, &name, written) };
 }
 
 /// The guards of an allocation as `(start, bytes)`.

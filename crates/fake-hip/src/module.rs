@@ -1,46 +1,33 @@
-//! Modules: shared objects that hold kernels in host mode, and calls of these kernels.
+//! Modules, kernels, and launches of them: in host mode or emulated.
 
-use std::collections::HashMap;
-use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
-use std::fs;
-use std::hash::{DefaultHasher, Hasher};
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::ops::Range;
+use std::sync::Arc;
 
 use hip_sys::hipError_t;
-use libloading::Library;
 
-use crate::compile::unique_name;
-use crate::image;
-use crate::say::say;
-use crate::settings::{Check, Settings, base_arch};
+use crate::image::{self, Image};
+use crate::settings::{Mode, Settings};
 use crate::state::{State, Status};
+use crate::{emulate, host};
 
-/// As `rf_host::Options` of `rf/host_run.h`.
-#[repr(C)]
-struct RunOptions {
-    order: u32,
-    seed: u32,
-    workers: u32,
-    error_bytes: u32,
-    error: *mut c_char,
+/// A loaded module.
+#[derive(Debug, Clone)]
+pub(crate) enum Module {
+    Host(host::Object),
+    Emulated(Arc<emulate::Object>),
 }
 
-type RunFunction = unsafe extern "C" fn(
-    args: *const c_void,
-    grid_x: c_uint,
-    grid_y: c_uint,
-    grid_z: c_uint,
-    threads: c_uint,
-    lds_bytes: c_uint,
-    options: *const RunOptions,
-) -> c_int;
-type NumberFunction = unsafe extern "C" fn() -> c_uint;
-type TargetFunction = unsafe extern "C" fn() -> *const c_char;
+/// Why an image is no module for the device: the status, and what there is to say beyond it.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub status: hipError_t,
+    pub reason: Option<String>,
+}
 
-/// A loaded module. Its object stays loaded for the life of the process: its fault handler must not lose its code.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Module {
-    library: &'static Library,
+impl From<hipError_t> for Refusal {
+    fn from(status: hipError_t) -> Self {
+        Self { status, reason: None }
+    }
 }
 
 /// A kernel of a module.
@@ -49,11 +36,17 @@ pub(crate) struct Function {
     /// Handle of its module.
     pub module: usize,
     pub name: String,
-    run: RunFunction,
-    /// Bytes of the argument struct.
-    pub args_bytes: usize,
-    /// Most lanes a workgroup, as RF_KERNEL says.
+    /// Most lanes a workgroup.
     pub lanes_max: u32,
+    /// Where each parameter lies among the bytes of all.
+    pub params: Vec<Range<usize>>,
+    code: Code,
+}
+
+#[derive(Debug, Clone)]
+enum Code {
+    Host(host::Kernel),
+    Emulated(emulate::Kernel),
 }
 
 impl Module {
@@ -61,67 +54,47 @@ impl Module {
     ///
     /// # Safety
     /// As of HIP's function: `image` points to an image.
-    pub(crate) unsafe fn load(image: *const u8, settings: &Settings) -> Result<Self, hipError_t> {
+    pub(crate) unsafe fn load(image: *const u8, settings: &Settings) -> Result<Self, Refusal> {
         // SAFETY: as the caller says.
-        let object = unsafe { image::object(image) }?;
-        let library = open_object(object).map_err(|reason| {
-            say(&reason);
-            hipError_t::hipErrorSharedObjectInitFailed
-        })?;
-        let module = Self { library };
-        let target =
-            module.symbol::<TargetFunction>("rf_host", "target").map_err(|_| hipError_t::hipErrorInvalidImage)?;
-        // SAFETY: `rf/host.h` gives the function this type; it returns a constant.
-        let target = unsafe { CStr::from_ptr(target()) };
-        let fits = target.to_str() == Ok(base_arch(&settings.arch));
-        if fits { Ok(module) } else { Err(hipError_t::hipErrorNoBinaryForGpu) }
+        match (unsafe { image::read(image) }?, settings.mode) {
+            (Image::Host(object), Mode::Host) => Ok(Self::Host(host::Object::load(object, settings)?)),
+            (Image::Gpu(object), Mode::Emulate) => {
+                Ok(Self::Emulated(Arc::new(emulate::Object::load(object, settings)?)))
+            }
+            (Image::Gpu(_), Mode::Host) => Err(hipError_t::hipErrorNoBinaryForGpu.into()),
+            (Image::Host(_), Mode::Emulate) => Err(hipError_t::hipErrorInvalidImage.into()),
+        }
     }
 
     pub(crate) fn function(&self, module: usize, name: &str) -> Result<Function, hipError_t> {
-        Ok(Function {
-            module,
-            name: name.into(),
-            run: self.symbol::<RunFunction>("rf_run", name)?,
-            args_bytes: self.number("rf_args_size", name)? as usize,
-            lanes_max: match self.number("rf_lanes", name)? {
-                0 => 1024,
-                lanes => lanes,
-            },
-        })
-    }
-
-    fn number(&self, prefix: &str, name: &str) -> Result<u32, hipError_t> {
-        let function = self.symbol::<NumberFunction>(prefix, name)?;
-        // SAFETY: RF_EXPORT gives functions of this name this type; they return a constant.
-        Ok(unsafe { function() })
-    }
-
-    fn symbol<T: Copy>(&self, prefix: &str, name: &str) -> Result<T, hipError_t> {
-        // SAFETY: callers ask for the types that RF_EXPORT gives to the functions, and the object stays loaded.
-        let found = unsafe { self.library.get::<T>(format!("{prefix}_{name}").as_bytes()) };
-        found.map(|symbol| *symbol).map_err(|_| hipError_t::hipErrorNotFound)
+        let (code, lanes_max, params) = match self {
+            Self::Host(object) => {
+                let kernel = object.kernel(name)?;
+                (Code::Host(kernel), kernel.lanes_max, vec![0..kernel.args_bytes])
+            }
+            Self::Emulated(object) => {
+                let kernel = emulate::Kernel::find(object, name).ok_or(hipError_t::hipErrorNotFound)?;
+                let (lanes_max, params) = (kernel.about().max_workgroup_size, kernel.params());
+                (Code::Emulated(kernel), lanes_max, params)
+            }
+        };
+        Ok(Function { module, name: name.into(), lanes_max, params, code })
     }
 }
 
-/// Loads a shared object, the same one only once.
-fn open_object(object: &[u8]) -> Result<&'static Library, String> {
-    static LOADED: LazyLock<Mutex<HashMap<u64, &'static Library>>> = LazyLock::new(Mutex::default);
-    let mut hasher = DefaultHasher::new();
-    hasher.write(object);
-    let key = hasher.finish();
-    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(library) = loaded.get(&key) {
-        return Ok(library);
+impl Function {
+    /// Bytes of all parameters.
+    pub(crate) fn args_bytes(&self) -> usize {
+        self.params.iter().map(|param| param.end).max().unwrap_or(0)
     }
-    let file = std::env::temp_dir().join(format!("rocmforge-fake-hip-{}.so", unique_name()));
-    fs::write(&file, object).map_err(|error| error.to_string())?;
-    // SAFETY: the object came from our own compilation of kernel sources, whose initialisers only note launch bounds.
-    let library = unsafe { Library::new(&file) }.map_err(|error| error.to_string());
-    // The loader has mapped it; a file that stays is one more in the folder for temporary files.
-    let _ = fs::remove_file(&file);
-    let library: &'static Library = Box::leak(Box::new(library?));
-    loaded.insert(key, library);
-    Ok(library)
+
+    /// What a code object says of the kernel; `None` in host mode.
+    pub(crate) fn about(&self) -> Option<&gfx_emu::object::Kernel> {
+        match &self.code {
+            Code::Host(_) => None,
+            Code::Emulated(kernel) => Some(kernel.about()),
+        }
+    }
 }
 
 /// One launch of a kernel, with its arguments copied as HIP copies them.
@@ -130,61 +103,37 @@ pub(crate) struct LaunchCall {
     /// Handle of the function.
     pub function: usize,
     pub grid: [u32; 3],
-    pub threads: u32,
+    pub block: [u32; 3],
     pub lds_bytes: u32,
     /// In units of 16 bytes for their alignment.
     pub args: Vec<u128>,
 }
 
 impl LaunchCall {
-    /// Copies a kernel's arguments.
+    /// Copies parameters to their places: each from where it lies.
     ///
     /// # Safety
-    /// `args` points to as many bytes as the kernel's argument struct has.
-    pub(crate) unsafe fn copy_args(args: *const u8, bytes: usize) -> Vec<u128> {
+    /// Each pointer is to as many bytes as the range beside it has.
+    pub(crate) unsafe fn copy_args(params: &[(Range<usize>, *const u8)], bytes: usize) -> Vec<u128> {
         let mut copy = vec![0u128; bytes.div_ceil(16)];
-        // SAFETY: the caller vouches for the source, and the copy has room for it.
-        unsafe { std::ptr::copy_nonoverlapping(args, copy.as_mut_ptr().cast(), bytes) };
+        for (place, from) in params {
+            // SAFETY: the caller vouches for the source, and the copy has room for every parameter.
+            unsafe {
+                std::ptr::copy_nonoverlapping(*from, copy.as_mut_ptr().cast::<u8>().add(place.start), place.len())
+            };
+        }
         copy
     }
 
-    /// Runs the kernel, then looks whether it wrote outside the allocations.
+    /// Runs the kernel.
     pub(crate) fn run(&self, state: &mut State) -> Status {
         let function = state.functions.get(self.function)?.clone();
-        let mut message = [0u8; 512];
-        let (order, seed) = state.settings.order.number_and_seed();
-        let options = RunOptions {
-            order,
-            seed,
-            workers: state.settings.threads,
-            error_bytes: message.len() as u32,
-            error: message.as_mut_ptr().cast(),
-        };
-        let [x, y, z] = self.grid;
-        // SAFETY: RF_EXPORT gives the function this type, and its object stays loaded; the arguments are a copy of as
-        // many bytes as it reads. What the kernel does with the pointers in them is what HIP leaves to the caller.
-        let failed =
-            unsafe { (function.run)(self.args.as_ptr().cast(), x, y, z, self.threads, self.lds_bytes, &options) };
-        if failed != 0 {
-            let end = message.iter().position(|byte| *byte == 0).unwrap_or(message.len());
-            let text = String::from_utf8_lossy(&message[..end]).into_owned();
-            let (illegal, text) = with_neighbour(text, state);
-            let status = if illegal { hipError_t::hipErrorIllegalAddress } else { hipError_t::hipErrorLaunchFailure };
-            return Err(state.explain(text, status));
+        match &function.code {
+            Code::Host(kernel) => kernel.run(&function.name, self, state),
+            Code::Emulated(kernel) => {
+                let args = self.args.iter().flat_map(|unit| unit.to_ne_bytes()).take(function.args_bytes());
+                kernel.run(&args.collect::<Vec<u8>>(), self, state)
+            }
         }
-        if state.settings.check != Check::Off { check_guards(state, &function.name) } else { Ok(()) }
     }
-}
-
-/// Whether a launch failed by an access to memory that is not there, and beside which allocation it was.
-fn with_neighbour(text: String, state: &State) -> (bool, String) {
-    let Some((_, address)) = text.rsplit_once("illegal access to address 0x") else { return (false, text) };
-    let neighbour = usize::from_str_radix(address, 16).ok().and_then(|address| state.memory.neighbour(address));
-    (true, neighbour.map_or(text.clone(), |place| format!("{text}, {place}")))
-}
-
-fn check_guards(state: &mut State, kernel: &str) -> Status {
-    let Some(first) = state.memory.damage().into_iter().next() else { return Ok(()) };
-    let text = format!("kernel {kernel} wrote outside its memory: {first}");
-    Err(state.explain(text, hipError_t::hipErrorIllegalAddress))
 }

@@ -4,9 +4,22 @@ use std::path::PathBuf;
 
 use crate::say::say;
 
-/// What the names of the environment variables begin with.
-const PREFIX: &str = "ROCMFORGE_FAKE_HIP_";
-const KEYS: &[&str] = &["arch", "devices", "memory", "units", "order", "threads", "check", "deferred", "cxx", "cache"];
+/// The environment variable of the mode, and what the names of the others begin with.
+const MODE: &str = "ROCMFORGE_FAKE_HIP";
+/// The mode comes last: it names the devices' target.
+const KEYS: &[&str] = &[
+    "arch", "devices", "memory", "units", "order", "threads", "check", "deferred", "cxx", "cache", "objects", "counts",
+    "mode",
+];
+
+/// What kernels are run by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// This processor, which they are compiled for.
+    Host,
+    /// An emulator that executes code objects for GPUs.
+    Emulate,
+}
 
 /// In which order the lanes of a kernel run; the numbers are those of `rf/host_run.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +47,16 @@ impl Order {
     }
 }
 
+impl From<Order> for gfx_emu::launch::Order {
+    fn from(order: Order) -> Self {
+        match order {
+            Order::Forward => Self::Forward,
+            Order::Reverse => Self::Reverse,
+            Order::Random(seed) => Self::Random(seed.into()),
+        }
+    }
+}
+
 /// How accesses beside an allocation are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Check {
@@ -55,6 +78,7 @@ impl Check {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Settings {
+    pub mode: Mode,
     pub arch: String,
     pub devices: usize,
     /// Bytes of each device.
@@ -69,11 +93,16 @@ pub(crate) struct Settings {
     pub deferred: bool,
     pub cxx: Option<PathBuf>,
     pub cache: Option<PathBuf>,
+    /// Archive of code objects that hipRTC answers with when kernels are emulated; without it the embedded ones.
+    pub objects: Option<PathBuf>,
+    /// File that gets a line of figures for each emulated launch.
+    pub counts: Option<PathBuf>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            mode: Mode::Host,
             arch: "gfx1100".into(),
             devices: 1,
             memory: 4 << 30,
@@ -84,20 +113,24 @@ impl Default for Settings {
             deferred: false,
             cxx: None,
             cache: None,
+            objects: None,
+            counts: None,
         }
     }
 }
 
 impl Settings {
-    /// The defaults with what the environment says; a value that means nothing is told on stderr and left out.
+    /// The defaults with what the environment says; a value that means nothing is told on stderr and left out. With a
+    /// mode that means nothing there is no device, since what runs then would not be what was asked for.
     pub(crate) fn from_environment() -> Self {
         let mut settings = Self::default();
         for key in KEYS {
-            let variable = format!("{PREFIX}{}", key.to_uppercase());
+            let variable = if *key == "mode" { MODE.into() } else { format!("{MODE}_{}", key.to_uppercase()) };
             if let Ok(value) = std::env::var(&variable)
                 && let Err(reason) = settings.set(key, &value)
             {
                 say(&format!("{variable}: {reason}"));
+                settings.devices = if *key == "mode" { 0 } else { settings.devices };
             }
         }
         settings
@@ -107,6 +140,10 @@ impl Settings {
     pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
         let wrong = || format!("`{value}` is no value of `{key}`");
         match key {
+            "mode" => self.set_mode(value).map_err(|reason| reason.unwrap_or_else(wrong))?,
+            "arch" if self.mode == Mode::Emulate && value != self.arch => {
+                return Err(format!("`{value}` is not the target that is emulated, {}", self.arch));
+            }
             "arch" if value.starts_with("gfx") || HOST_ARCHS.contains(&value) => self.arch = value.into(),
             "devices" => self.devices = value.parse().map_err(|_| wrong())?,
             "memory" => self.memory = parse_bytes(value).ok_or_else(wrong)?,
@@ -117,9 +154,23 @@ impl Settings {
             "deferred" => self.deferred = parse_switch(value).ok_or_else(wrong)?,
             "cxx" => self.cxx = Some(value.into()),
             "cache" => self.cache = Some(value.into()),
+            "objects" => self.objects = Some(value.into()),
+            "counts" => self.counts = Some(value.into()),
             _ if KEYS.contains(&key) => return Err(wrong()),
             _ => return Err(format!("there is no setting `{key}`, only {}", KEYS.join(", "))),
         }
+        Ok(())
+    }
+
+    /// `host` or `emulate:gfx1100`; an error without a reason is a value that means nothing.
+    fn set_mode(&mut self, value: &str) -> Result<(), Option<String>> {
+        if value == "host" {
+            self.mode = Mode::Host;
+            return Ok(());
+        }
+        let target = value.strip_prefix("emulate:").ok_or(None)?;
+        gfx_emu::program::check_target(target).map_err(|error| Some(error.to_string()))?;
+        (self.mode, self.arch) = (Mode::Emulate, target.into());
         Ok(())
     }
 
@@ -184,6 +235,19 @@ mod tests {
         assert!(settings.set("memory", "much").unwrap_err().contains("much"));
         assert!(settings.set("order", "backwards").is_err());
         assert!(settings.set("colour", "red").unwrap_err().contains("deferred"));
+    }
+
+    #[test]
+    fn a_mode_names_its_target() {
+        let mut settings = Settings::default();
+        settings.set("mode", "emulate:gfx1101").unwrap();
+        assert_eq!((settings.mode, settings.arch.as_str()), (Mode::Emulate, "gfx1101"));
+        assert!(settings.set("arch", "gfx942").unwrap_err().contains("gfx1101"));
+        let error = settings.set("mode", "emulate:gfx906").unwrap_err();
+        assert!(error.contains("gfx906") && error.contains("gfx11xx"), "{error}");
+        assert!(settings.set("mode", "dream").unwrap_err().contains("`dream`"));
+        settings.set("mode", "host").unwrap();
+        settings.set("arch", "gfx942").unwrap();
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::faults::Fault;
 use crate::memory::{Kind, Memory};
 use crate::module::{Function, Module};
 use crate::say::say;
-use crate::settings::Settings;
+use crate::settings::{Mode, Settings};
 use crate::stream::{Event, Op, Stream};
 
 /// A status that is not success.
@@ -85,8 +85,14 @@ pub(crate) struct State {
 
 impl State {
     fn new() -> Self {
+        let mut state = Self::with(Settings::from_environment());
+        state.follow_mode();
+        state
+    }
+
+    fn with(settings: Settings) -> Self {
         Self {
-            settings: Settings::from_environment(),
+            settings,
             faults: faults_from_environment(),
             counts: HashMap::new(),
             memory: Memory::default(),
@@ -104,9 +110,21 @@ impl State {
     /// Counters, faults, settings and the last message as in a new process; what lives stays alive.
     pub(crate) fn reset(&mut self) {
         self.settings = Settings::from_environment();
+        self.follow_mode();
         self.faults = faults_from_environment();
         self.counts.clear();
         self.message.clear();
+    }
+
+    /// Changes a setting by its name.
+    pub(crate) fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        self.settings.set(key, value)?;
+        self.follow_mode();
+        Ok(())
+    }
+
+    fn follow_mode(&mut self) {
+        self.memory.emulate(self.settings.mode == Mode::Emulate);
     }
 
     /// Keeps why a call fails and tells it on stderr.

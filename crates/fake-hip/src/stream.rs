@@ -8,6 +8,7 @@ use hip_sys::{hipError_t, hipMemcpyKind, hipStreamCaptureMode, hipStreamCaptureS
 
 use crate::memory::{Kind, Place};
 use crate::module::LaunchCall;
+use crate::settings::Check;
 use crate::state::{State, Status};
 
 /// What a stream can be asked to do.
@@ -334,18 +335,22 @@ impl State {
             _ if op.unwritten => {}
             Work::Launch(call) => call.run(self)?,
             Work::Copy { to, from, bytes, .. } => {
+                self.refuse_unwritten(*to, *from, *bytes)?;
                 // SAFETY: `check` found the device's side in an allocation; the host's side is the caller's promise.
                 unsafe { std::ptr::copy(*from as *const u8, *to as *mut u8, *bytes) };
+                self.memory.copied(*to, *from, *bytes);
             }
             Work::FillBytes { to, value, bytes } => {
                 // SAFETY: `check` found the range in an allocation.
                 unsafe { std::ptr::write_bytes(*to as *mut u8, *value, *bytes) };
+                self.memory.wrote(*to, *bytes);
             }
             Work::FillWords { to, value, count } => {
                 for i in 0..*count {
                     // SAFETY: as above; the address need not be aligned.
                     unsafe { (*to as *mut u32).add(i).write_unaligned(*value) };
                 }
+                self.memory.wrote(*to, *count * 4);
             }
         }
         Ok(())
@@ -376,6 +381,17 @@ impl State {
         };
         self.check_side("target", to, bytes, to_device)?;
         self.check_side("source", from, bytes, from_device)
+    }
+
+    /// Refuses to give the host what nobody has written, where that is known. A GPU hands out whatever lies there.
+    fn refuse_unwritten(&mut self, to: usize, from: usize, bytes: usize) -> Status {
+        let leaves_device = !matches!(self.memory.place(to, bytes), Place::Inside(Kind::Device(_)));
+        if bytes == 0 || !leaves_device || self.settings.check == Check::Off {
+            return Ok(());
+        }
+        let Some(place) = self.memory.unwritten(from, bytes) else { return Ok(()) };
+        let text = format!("copy of {bytes} bytes at {from:#x} to the host: {place} was never written");
+        Err(self.explain(text, hipError_t::hipErrorIllegalAddress))
     }
 
     fn check_side(&mut self, what: &str, address: usize, bytes: usize, device: Option<bool>) -> Status {

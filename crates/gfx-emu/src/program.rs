@@ -26,6 +26,16 @@ pub enum ProgramError {
 /// Targets whose instructions are known, for messages.
 const KNOWN: &str = "gfx11xx";
 
+/// Whether code for a target such as `gfx1100` or `gfx1100:xnack-` can be executed.
+///
+/// # Errors
+/// [`ProgramError::Target`] if not.
+pub fn check_target(target: &str) -> Result<(), ProgramError> {
+    let generation = Generation::of_processor(target.split(':').next().unwrap_or(target));
+    let known = generation.and_then(|generation| isa(generation, false));
+    known.map(|_| ()).ok_or_else(|| ProgramError::Target { target: target.to_owned(), known: KNOWN })
+}
+
 /// A loaded code object with its decoded instructions.
 #[derive(Debug)]
 pub struct Program {

@@ -83,7 +83,7 @@ pub unsafe extern "C" fn fake_hip_set(key: *const c_char, value: *const c_char) 
     // SAFETY: as the caller says.
     let (key, value) = unsafe { (text_of(key), text_of(value)) };
     let mut state = state::lock();
-    let result = state.settings.set(&key, &value);
+    let result = state.set(&key, &value);
     answer(&mut state.message, result).map_or(-1, |()| 0)
 }
 

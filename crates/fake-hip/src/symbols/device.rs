@@ -6,6 +6,8 @@ use hip_sys::{hipDevice_t, hipDeviceAttribute_t, hipError_t};
 
 use super::{put, put_text};
 use crate::memory::Kind;
+use crate::objects;
+use crate::settings::Mode;
 use crate::state::{self, State, Status};
 
 /// 6.4 with a patch number that no release has, so that what is kept by version does not meet that of a real HIP.
@@ -14,6 +16,14 @@ const VERSION: c_int = 60_499_999;
 pub(super) const LDS_BYTES: usize = 64 * 1024;
 pub(super) const L2_BYTES: usize = 4 << 20;
 pub(super) const LANES_MAX: u32 = 1024;
+
+/// Emulated devices have one by the archive that hipRTC takes its objects from.
+fn driver_version(state: &State) -> c_int {
+    match state.settings.mode {
+        Mode::Host => VERSION,
+        Mode::Emulate => 70_000_000 + (objects::version(&state.settings) % 10_000_000) as c_int,
+    }
+}
 
 fn check_device(state: &State, device: c_int) -> Result<usize, hipError_t> {
     match usize::try_from(device) {
@@ -27,7 +37,10 @@ fn some_device(state: &State) -> Status {
 }
 
 pub(super) fn name_of(state: &State) -> String {
-    format!("Fake {} (host memory)", state.settings.base_arch())
+    match state.settings.mode {
+        Mode::Host => format!("Fake {} (host memory)", state.settings.base_arch()),
+        Mode::Emulate => format!("Emulated {}", state.settings.base_arch()),
+    }
 }
 
 hip_functions! {
@@ -39,7 +52,7 @@ hip_functions! {
     }
     fn hipDriverGetVersion(s, call; version: *mut c_int) {
         // SAFETY: HIP's callers give a pointer to write to.
-        unsafe { put(version, VERSION) }
+        unsafe { put(version, driver_version(s)) }
     }
     fn hipRuntimeGetVersion(s, call; version: *mut c_int) {
         // SAFETY: as above.

@@ -1,6 +1,7 @@
 //! Modules, kernels and launches.
 
 use std::ffi::{c_char, c_int, c_uint, c_void};
+use std::ops::Range;
 
 use hip_sys::{hipError_t, hipFuncAttribute, hipFunction_attribute, hipFunction_t, hipModule_t, hipStream_t};
 
@@ -13,16 +14,23 @@ use crate::stream::Work;
 const BUFFER_POINTER: usize = 1;
 const BUFFER_SIZE: usize = 2;
 const BUFFER_END: usize = 3;
+/// No parameter needs more.
+const PARAM_ALIGN: usize = 16;
 
-/// Where a launch's argument struct lies.
+/// Where each parameter of a launch lies, and its place among the bytes of all.
+type Params = Vec<(Range<usize>, *const u8)>;
+
+/// Where a launch's parameters lie.
 ///
 /// # Safety
 /// As of HIP: one of both lists is null, and the other one is in the form that HIP documents.
-unsafe fn args_of(f: &Function, params: *mut *mut c_void, extra: *mut *mut c_void) -> Result<*const u8, hipError_t> {
+unsafe fn params_of(f: &Function, params: *mut *mut c_void, extra: *mut *mut c_void) -> Result<Params, hipError_t> {
     if !params.is_null() {
-        // SAFETY: the list has as many entries as the kernel has parameters, which is one.
-        let args = unsafe { params.read() };
-        return if args.is_null() { Err(hipError_t::hipErrorInvalidValue) } else { Ok(args.cast()) };
+        // SAFETY: the list has as many entries as the kernel has parameters.
+        let param = |i| unsafe { params.add(i).read() }.cast_const().cast::<u8>();
+        let found: Params = f.params.iter().cloned().enumerate().map(|(i, place)| (place, param(i))).collect();
+        let has_null = found.iter().any(|(_, param)| param.is_null());
+        return if has_null { Err(hipError_t::hipErrorInvalidValue) } else { Ok(found) };
     }
     let (mut buffer, mut bytes) = (std::ptr::null::<u8>(), 0);
     let mut next = extra;
@@ -38,7 +46,18 @@ unsafe fn args_of(f: &Function, params: *mut *mut c_void, extra: *mut *mut c_voi
             next = next.add(2);
         }
     }
-    if buffer.is_null() || bytes != f.args_bytes { Err(hipError_t::hipErrorInvalidValue) } else { Ok(buffer) }
+    let args_bytes = f.args_bytes();
+    // The last parameter of several may be padded.
+    let most = if f.params.len() > 1 { args_bytes.next_multiple_of(PARAM_ALIGN) } else { args_bytes };
+    if args_bytes > 0 && buffer.is_null() || !(args_bytes..=most).contains(&bytes) {
+        return Err(hipError_t::hipErrorInvalidValue);
+    }
+    Ok(vec![(0..args_bytes, buffer)])
+}
+
+/// LDS that a kernel declares, bytes.
+fn static_lds(f: &Function) -> u32 {
+    f.about().map_or(0, |kernel| kernel.descriptor.group_segment_fixed_size)
 }
 
 fn check_shape(f: &Function, grid: [u32; 3], block: [u32; 3], lds: u32) -> Result<(), (String, hipError_t)> {
@@ -52,15 +71,36 @@ fn check_shape(f: &Function, grid: [u32; 3], block: [u32; 3], lds: u32) -> Resul
         () if lanes == 0 || lanes > u64::from(LANES_MAX) => {
             wrong(&format!("{lanes} lanes a workgroup, not 1 to {LANES_MAX}"), hipError_t::hipErrorInvalidConfiguration)
         }
-        () if block[1..] != [1, 1] => wrong("workgroups have one dimension here", hipError_t::hipErrorNotSupported),
+        () if f.about().is_none() && block[1..] != [1, 1] => {
+            wrong("workgroups have one dimension in host mode", hipError_t::hipErrorNotSupported)
+        }
         () if lanes > u64::from(f.lanes_max) => {
             wrong(&format!("{lanes} lanes, but RF_KERNEL({})", f.lanes_max), hipError_t::hipErrorLaunchFailure)
         }
-        () if lds as usize > LDS_BYTES => {
+        () if static_lds(f) as usize + lds as usize > LDS_BYTES => {
             wrong(&format!("{lds} bytes of LDS"), hipError_t::hipErrorLaunchOutOfResources)
         }
         () => Ok(()),
     }
+}
+
+/// What a code object says of its kernel, as HIP's attributes.
+fn attribute_of(kernel: &gfx_emu::object::Kernel, attribute: hipFunction_attribute) -> c_int {
+    let number = match attribute {
+        hipFunction_attribute::HIP_FUNC_ATTRIBUTE_NUM_REGS => kernel.vgprs,
+        hipFunction_attribute::HIP_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES => kernel.descriptor.private_segment_fixed_size,
+        _ => 0,
+    };
+    number as c_int
+}
+
+/// Waves of RDNA3 that a pair of compute units holds by their registers: four SIMDs of at most 16 waves, with 1024 vector
+/// registers of 32 lanes, or 1536 in some chips (LLVM's "User Guide for AMDGPU Backend", `.vgpr_count`, and its features
+/// of gfx1100, gfx1101 and gfx1151). A wave takes them by the 16 or 24.
+fn waves_of_unit(vgprs: u32, wave_size: u32, arch: &str) -> usize {
+    let (file, unit) = if ["gfx1100", "gfx1101", "gfx1151"].contains(&arch) { (1536, 24) } else { (1024, 16) };
+    let taken = (vgprs.max(1) * wave_size / 32).next_multiple_of(unit);
+    4 * (file / taken).min(16) as usize
 }
 
 hip_functions! {
@@ -69,7 +109,11 @@ hip_functions! {
             return Err(hipError_t::hipErrorInvalidValue);
         }
         // SAFETY: HIP's callers give an image.
-        let loaded = unsafe { Module::load(image.cast(), &s.settings) }?;
+        let loaded = unsafe { Module::load(image.cast(), &s.settings) };
+        let loaded = loaded.map_err(|refusal| match refusal.reason {
+            Some(reason) => s.explain(reason, refusal.status),
+            None => refusal.status,
+        })?;
         // SAFETY: HIP's callers give a pointer to write to.
         unsafe { call.give(module, || Ok(s.modules.insert(loaded))) }
     }
@@ -91,9 +135,12 @@ hip_functions! {
         let f = s.functions.get(function as usize)?;
         let number = match attribute {
             hipFunction_attribute::HIP_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK => f.lanes_max as c_int,
-            hipFunction_attribute::HIP_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES => LDS_BYTES as c_int,
+            hipFunction_attribute::HIP_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES => {
+                LDS_BYTES as c_int - static_lds(f) as c_int
+            }
+            hipFunction_attribute::HIP_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES => static_lds(f) as c_int,
             // A CPU has no like of the others.
-            _ => 0,
+            _ => f.about().map_or(0, |kernel| attribute_of(kernel, attribute)),
         };
         // SAFETY: as for the new module.
         unsafe { put(value, number) }
@@ -103,23 +150,26 @@ hip_functions! {
     }
     fn hipModuleLaunchKernel(s, call; function: hipFunction_t, grid_x: c_uint, grid_y: c_uint, grid_z: c_uint, block_x: c_uint, block_y: c_uint, block_z: c_uint, lds_bytes: c_uint, stream: hipStream_t, params: *mut *mut c_void, extra: *mut *mut c_void) {
         let f = s.functions.get(function as usize)?.clone();
-        let grid = [grid_x, grid_y, grid_z];
-        check_shape(&f, grid, [block_x, block_y, block_z], lds_bytes).map_err(|(text, status)| s.explain(text, status))?;
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        check_shape(&f, grid, block, lds_bytes).map_err(|(text, status)| s.explain(text, status))?;
         // SAFETY: HIP's callers give the arguments in one of two ways.
-        let args = unsafe { args_of(&f, params, extra) }.map_err(|status| {
+        let params = unsafe { params_of(&f, params, extra) }.map_err(|status| {
             s.explain(format!("launch of {}: its arguments are null or of another size", f.name), status)
         })?;
-        // SAFETY: the caller's argument struct is the kernel's.
-        let args = unsafe { LaunchCall::copy_args(args, f.args_bytes) };
-        let launch = LaunchCall { function: function as usize, grid, threads: block_x, lds_bytes, args };
+        // SAFETY: the caller's parameters are the kernel's.
+        let args = unsafe { LaunchCall::copy_args(&params, f.args_bytes()) };
+        let launch = LaunchCall { function: function as usize, grid, block, lds_bytes, args };
         s.enqueue(stream as usize, Work::Launch(launch), call.unwritten)
     }
     fn hipModuleOccupancyMaxActiveBlocksPerMultiprocessor(s, call; blocks: *mut c_int, function: hipFunction_t, block_size: c_int, lds_bytes: usize) {
-        s.functions.get(function as usize)?;
+        let f = s.functions.get(function as usize)?;
         let lanes = usize::try_from(block_size).ok().filter(|lanes| (1..=LANES_MAX as usize).contains(lanes));
         let lanes = lanes.ok_or(hipError_t::hipErrorInvalidValue)?;
-        let by_lds = LDS_BYTES.checked_div(lds_bytes).unwrap_or(usize::MAX);
+        let by_lds = LDS_BYTES.checked_div(lds_bytes + static_lds(f) as usize).unwrap_or(usize::MAX);
+        let by_registers = f.about().map_or(usize::MAX, |kernel| {
+            waves_of_unit(kernel.vgprs, kernel.wave_size, s.settings.base_arch()) / lanes.div_ceil(kernel.wave_size as usize)
+        });
         // SAFETY: as for the new module.
-        unsafe { put(blocks, (2048 / lanes).min(by_lds) as c_int) }
+        unsafe { put(blocks, (2048 / lanes).min(by_lds).min(by_registers) as c_int) }
     }
 }

@@ -8,6 +8,8 @@ use hip_sys::{hiprtcProgram, hiprtcResult};
 use super::device::static_text;
 use super::{rtc_call, text_of};
 use crate::compile::{CompileError, Program, compile};
+use crate::objects;
+use crate::settings::Mode;
 use crate::state;
 
 type RtcStatus = Result<(), hiprtcResult>;
@@ -80,7 +82,10 @@ rtc_functions! {
         let source = with_program(program, |program| program.clone())?;
         let settings = state::lock().settings.clone();
         // Without the lock: it takes a second.
-        let result = compile(&source, &options, &settings);
+        let result = match settings.mode {
+            Mode::Host => compile(&source, &options, &settings),
+            Mode::Emulate => objects::answer(&source, &options, &settings).map_err(CompileError::from),
+        };
         with_program(program, |program| match result {
             Ok(object) => {
                 program.log.clear();
@@ -91,7 +96,7 @@ rtc_functions! {
                 program.log = error.to_string();
                 program.code.clear();
                 Err(match error {
-                    CompileError::Rejected(_) => hiprtcResult::HIPRTC_ERROR_COMPILATION,
+                    CompileError::Rejected(_) | CompileError::Objects(_) => hiprtcResult::HIPRTC_ERROR_COMPILATION,
                     CompileError::IncludeName(_) => hiprtcResult::HIPRTC_ERROR_INVALID_INPUT,
                     CompileError::NoCompiler | CompileError::Io { .. } => hiprtcResult::HIPRTC_ERROR_INTERNAL_ERROR,
                 })

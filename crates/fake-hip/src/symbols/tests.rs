@@ -8,6 +8,7 @@ use super::memory::*;
 use crate::faults::Fault;
 use crate::state;
 
+mod emulated;
 mod faults;
 mod graphs;
 mod kernels;
@@ -33,7 +34,7 @@ impl Turn {
     }
 
     fn set(&self, key: &str, value: &str) {
-        state::lock().settings.set(key, value).unwrap();
+        state::lock().set(key, value).unwrap();
     }
 
     fn fault(&self, text: &str) {

@@ -20,6 +20,11 @@ pub enum Generation {
 }
 
 impl Generation {
+    /// That of a processor such as `gfx1100`; `None` for one that is not known.
+    pub fn of_processor(name: &str) -> Option<Self> {
+        PROCESSORS.iter().find(|(_, known, _)| *known == name).map(|(.., generation)| *generation)
+    }
+
     /// Whether v0 holds the three work-item ids of a lane in ten bits each.
     pub fn packs_work_item_ids(self) -> bool {
         !matches!(self, Self::Gfx9 | Self::Gfx10)
