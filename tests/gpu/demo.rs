@@ -49,6 +49,29 @@ pub fn run(data: &Path, quick: bool, report: &mut Report) {
     }
 }
 
+/// The first tokens of one greedy answer, on the device and on the processor.
+pub fn run_beside_processor(data: &Path, count: usize, report: &mut Report) {
+    let name = format!("demo {}, {count} greedy tokens on the device and on the processor", Weights::Q4KM.name());
+    report.check(&name, equal_tokens(data, count));
+}
+
+fn equal_tokens(data: &Path, count: usize) -> Result<String, String> {
+    let cases = bundled::cases(data)?;
+    let case = cases.iter().min_by_key(|case| case.prompt.len()).ok_or("there is no case")?;
+    let file = Weights::Q4KM.file(data)?;
+    let on_device = bundled::on_device(file.clone(), HipOptions::default(), bundled::options())?;
+    let on_processor = Engine::load(file, bundled::options()).map_err(|e| e.to_string())?;
+    let answer = |mut engine: Engine| {
+        let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+        let end_tokens = EndTokens::Named;
+        let request = Request { sampling, max_tokens: Some(count), end_tokens, ..Request::new(case.prompt.clone()) };
+        engine.generate(request, |_| {}).map_err(|e| e.to_string())
+    };
+    let (found, expected) = (answer(on_device)?, answer(on_processor)?);
+    let both = format!("{:?} and {:?}", found.text, expected.text);
+    if found.tokens == expected.tokens && found.tokens.len() == count { Ok(both) } else { Err(both) }
+}
+
 fn equal_texts(engine: &mut Engine, cases: &[Case], may_differ: usize) -> Result<String, String> {
     let mut different = Vec::new();
     for case in cases {

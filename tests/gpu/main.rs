@@ -44,6 +44,9 @@ enum What {
         /// Only short prompts
         #[arg(long)]
         quick: bool,
+        /// Only whether the device's first tokens of one answer are the processor's
+        #[arg(long, value_name = "COUNT")]
+        tokens: Option<usize>,
     },
     /// Long answers: graphs, batches, and tokens chosen on the device
     Decode(decode::Length),
@@ -78,7 +81,8 @@ fn main() -> ExitCode {
         What::Device => return device::run(),
         What::Launches(args) => return launches::run(&args),
         What::Golden(which) => golden::run(&args.data, &which, &mut report),
-        What::Demo { quick } => demo::run(&args.data, quick, &mut report),
+        What::Demo { tokens: Some(count), .. } => demo::run_beside_processor(&args.data, count, &mut report),
+        What::Demo { quick, tokens: None } => demo::run(&args.data, quick, &mut report),
         What::Decode(length) => decode::run(&args.data, &length, &mut report),
         What::Memory { quick } => memory::run(&args.data, quick, &mut report),
         What::Sampler { quick } => sampler::run(quick, &mut report),

@@ -4,12 +4,14 @@ mod output;
 pub mod pack;
 pub mod test;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
+use crate::kernels::archive_path;
 use crate::process;
 
 /// Names a HIP library to every program of the project.
@@ -25,12 +27,21 @@ pub struct LibraryArgs {
     /// A folder that `pack` has filled, whose programs are used instead of building any
     #[arg(long, value_name = "DIR")]
     packed: Option<PathBuf>,
+    /// Instead of a device, execute the code objects that `cargo xtask kernels` has built for this target, such as
+    /// gfx1100, on the processor, in small cases
+    #[arg(long, value_name = "TARGET", conflicts_with = "library")]
+    emulate: Option<String>,
 }
 
 impl LibraryArgs {
     /// The packed programs, or those that cargo builds in a profile.
     pub fn programs(&self, profile: &'static str) -> Programs {
         self.packed.clone().map_or(Programs::Built { profile }, Programs::Packed)
+    }
+
+    /// Whether the device is an emulated one, which takes its time.
+    pub fn is_emulated(&self) -> bool {
+        self.emulate.is_some()
     }
 
     /// What was asked for by option or variable.
@@ -124,13 +135,18 @@ impl Programs {
     /// Why each library that comes into question cannot be used, and what helps.
     pub fn library(&self, args: &LibraryArgs) -> Result<(Library, String)> {
         let gpu_tests = self.get(Artifact::GpuTests)?;
+        if let Some(target) = &args.emulate {
+            let library = Library::emulator(self.get(Artifact::FakeHip)?, target)?;
+            let device = library.device(&gpu_tests)?;
+            return Ok((library, device));
+        }
         if let Some(path) = args.named() {
             let path = path.canonicalize().with_context(|| format!("the HIP library {}", path.display()))?;
-            let library = Library(Some(path));
+            let library = Library::file(path);
             let device = library.device(&gpu_tests).map_err(|error| no_device(&[error]))?;
             return Ok((library, device));
         }
-        let system = Library(None);
+        let system = Library::default();
         let first = match system.device(&gpu_tests) {
             Ok(device) => return Ok((system, device)),
             Err(error) => error,
@@ -138,7 +154,7 @@ impl Programs {
         if matches!(self, Self::Built { .. }) && !Path::new("/dev/nvidiactl").exists() {
             return Err(no_device(&[first]));
         }
-        let cuda = Library(Some(self.get(Artifact::HipOnCuda)?));
+        let cuda = Library::file(self.get(Artifact::HipOnCuda)?);
         match cuda.device(&gpu_tests) {
             Ok(device) => Ok((cuda, device)),
             Err(second) => Err(no_device(&[first, second])),
@@ -147,16 +163,33 @@ impl Programs {
 }
 
 /// A HIP library: a file, or whichever the system has.
-#[derive(Debug)]
-pub struct Library(Option<PathBuf>);
+#[derive(Debug, Default)]
+pub struct Library {
+    path: Option<PathBuf>,
+    /// Variables that it reads.
+    variables: Vec<(&'static str, OsString)>,
+}
 
 impl Library {
+    fn file(path: PathBuf) -> Self {
+        Self { path: Some(path), variables: Vec::new() }
+    }
+
+    /// The fake library, which executes the code objects of a target.
+    fn emulator(fake: PathBuf, target: &str) -> Result<Self> {
+        let objects = archive_path(target);
+        ensure!(objects.is_file(), "{}: `cargo xtask kernels --arch {target}` builds it", objects.display());
+        let mode = ("ROCMFORGE_FAKE_HIP", format!("emulate:{target}").into());
+        Ok(Self { path: Some(fake), variables: vec![mode, ("ROCMFORGE_FAKE_HIP_OBJECTS", objects.into())] })
+    }
+
     /// Lets a program use it.
     pub fn name_in(&self, command: &mut Command) {
-        match &self.0 {
+        match &self.path {
             Some(path) => command.env(VARIABLE, path),
             None => command.env_remove(VARIABLE),
         };
+        command.envs(self.variables.iter().cloned());
     }
 
     /// The name of its first device, which has passed the self-test.
@@ -164,7 +197,7 @@ impl Library {
         let mut command = Command::new(gpu_tests);
         command.arg("device");
         self.name_in(&mut command);
-        let name = self.0.as_ref().map_or("the system's HIP library".into(), |path| path.display().to_string());
+        let name = self.path.as_ref().map_or("the system's HIP library".into(), |path| path.display().to_string());
         let output = process::stdout_of(&mut command).context(name)?;
         Ok(String::from_utf8_lossy(&output).lines().next().unwrap_or_default().to_owned())
     }
@@ -178,7 +211,8 @@ fn no_device(errors: &[anyhow::Error]) -> anyhow::Error {
 const HELP: &str = "\
 An AMD GPU needs the kernel driver amdgpu and libamdhip64.so of ROCm; where that lies elsewhere: --library PATH.
 An NVIDIA GPU: cargo build -p rocmforge-hip-on-cuda, then --library target/debug/libhip_on_cuda.so.
-No GPU: cargo build -p rocmforge-fake-hip, then --library target/debug/libfake_hip.so runs kernels on the processor.";
+No GPU: cargo build -p rocmforge-fake-hip, then --library target/debug/libfake_hip.so runs kernels on the processor;
+--emulate gfx1100 executes their AMD machine code there.";
 
 /// The program that finds bad memory accesses and races of CUDA kernels.
 fn sanitizer() -> Result<PathBuf> {
@@ -199,6 +233,12 @@ mod tests {
     fn a_failure_names_every_library_and_what_helps() {
         let text = no_device(&[anyhow::anyhow!("first"), anyhow::anyhow!("second")]).to_string();
         assert!(text.contains("\n  first\n  second\n") && text.contains("--library PATH"), "{text}");
+    }
+
+    #[test]
+    fn an_emulator_needs_code_objects() {
+        let error = Library::emulator("fake.so".into(), "gfx0").expect_err("nobody builds these").to_string();
+        assert!(error.contains("cargo xtask kernels --arch gfx0"), "{error}");
     }
 
     #[test]

@@ -179,7 +179,8 @@ fn has_its_kernels(module: &Module, built: Built) -> Result<Built> {
     bail!("kernels {}", faults.join("; "))
 }
 
-fn archive_path(arch: &str) -> PathBuf {
+/// Where the code objects of a target are.
+pub fn archive_path(arch: &str) -> PathBuf {
     process::root().join(format!("kernels/objects/{arch}.bin"))
 }
 

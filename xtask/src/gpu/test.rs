@@ -49,10 +49,14 @@ struct Part {
     cases: &'static [&'static str],
     /// Whether it is run without being asked for.
     usual: bool,
+    /// Further arguments where each instruction of a kernel is emulated; `None` for what takes too long then to be run
+    /// without being asked for.
+    emulated: Option<&'static [&'static str]>,
 }
 
 const fn tests(name: &'static str, about: &'static str, quick: &'static [&'static str]) -> Part {
-    Part { name, about, program: Artifact::GpuTests, args: &[], quick, tool: None, cases: &[""], usual: true }
+    let (program, args) = (Artifact::GpuTests, &[] as &[&str]);
+    Part { name, about, program, args, quick, tool: None, cases: &[""], usual: true, emulated: None }
 }
 
 const QUICK: &[&str] = &["--quick"];
@@ -60,14 +64,24 @@ const QUICK: &[&str] = &["--quick"];
 /// A plain model, one with norms of heads and windows, and one with experts.
 const FEW_MODELS: &[&str] = &["--exact", "llama", "gemma3", "qwen2moe"];
 
+/// Instead of these where they are emulated: every way of attention and experts.
+const EMULATED_MODELS: &[&str] = &["--exact", "llama", "qwen3", "mixtral", "gemma3", "gpt-oss"];
+
 /// Cases that between them use every family of kernels, small enough for a tool that slows kernels a hundredfold.
 const SANITIZED: &[&str] = &["embed", "linear", "norm", "gate", "rope", "attention", "route", "experts"];
 
 const PARTS: &[Part] = &[
-    Part { program: Artifact::UnitTests, ..tests("unit", "each kernel and the driver layer", &[]) },
-    tests("ops", "each operation against the reference interpreter", QUICK),
-    tests("golden", "tiny models of all architectures against another implementation", FEW_MODELS),
-    tests("demo", "texts of the bundled model", QUICK),
+    Part {
+        program: Artifact::UnitTests,
+        emulated: Some(&[]),
+        ..tests("unit", "each kernel and the driver layer", &[])
+    },
+    Part { emulated: Some(QUICK), ..tests("ops", "each operation against the reference interpreter", QUICK) },
+    Part {
+        emulated: Some(EMULATED_MODELS),
+        ..tests("golden", "tiny models of all architectures against another implementation", FEW_MODELS)
+    },
+    Part { emulated: Some(&["--tokens", "20"]), ..tests("demo", "texts of the bundled model", QUICK) },
     tests("decode", "long answers: graphs, batches, and tokens chosen on the device", QUICK),
     tests("memory", "what steps take of a device, and what does not fit", QUICK),
     tests("sampler", "tokens drawn on the device against their probabilities", QUICK),
@@ -90,7 +104,7 @@ fn parts_text() -> String {
 
 /// Runs the parts one after the other; a failure does not keep the others from running.
 pub fn run(args: &TestArgs) -> Result<()> {
-    let parts = chosen(args.parts.iter().chain(&args.only))?;
+    let parts = chosen(args.parts.iter().chain(&args.only), args.library.is_emulated())?;
     let programs = args.library.programs(if args.release { process::RELEASE } else { "dev" });
     let (library, device) = programs.library(&args.library)?;
     let mut output = Output::new(&args.output)?;
@@ -119,7 +133,7 @@ fn row(name: &str, passed: bool, time: Duration) -> Vec<String> {
 }
 
 /// The parts of these names, or the usual ones.
-fn chosen<'a>(names: impl Iterator<Item = &'a String>) -> Result<Vec<&'static Part>> {
+fn chosen<'a>(names: impl Iterator<Item = &'a String>, emulated: bool) -> Result<Vec<&'static Part>> {
     let mut parts = Vec::new();
     for name in names {
         match PARTS.iter().find(|part| part.name == name) {
@@ -128,7 +142,7 @@ fn chosen<'a>(names: impl Iterator<Item = &'a String>) -> Result<Vec<&'static Pa
         }
     }
     if parts.is_empty() {
-        parts.extend(PARTS.iter().filter(|part| part.usual));
+        parts.extend(PARTS.iter().filter(|part| part.usual && (part.emulated.is_some() || !emulated)));
     }
     Ok(parts)
 }
@@ -166,7 +180,11 @@ fn arguments(part: &Part, args: &TestArgs, data: &Path, case: &str) -> Vec<Strin
         list.extend(if part.args.is_empty() { vec![part.name.to_owned()] } else { owned(part.args) });
     }
     list.extend((!case.is_empty()).then(|| case.to_owned()));
-    list.extend(if args.quick { owned(part.quick) } else { Vec::new() });
+    list.extend(match (args.library.is_emulated(), args.quick) {
+        (true, _) => owned(part.emulated.unwrap_or(part.quick)),
+        (false, true) => owned(part.quick),
+        (false, false) => Vec::new(),
+    });
     list.extend(args.rest.iter().cloned());
     list
 }
@@ -193,15 +211,17 @@ mod tests {
 
     fn names(line: &[&str]) -> Vec<&'static str> {
         let args = parse(line);
-        let parts = chosen(args.parts.iter().chain(&args.only)).expect("parts that there are");
+        let parts = chosen(args.parts.iter().chain(&args.only), args.library.is_emulated());
+        let parts = parts.expect("parts that there are");
         parts.iter().map(|part| part.name).collect()
     }
 
     #[test]
     fn parts_are_named_in_two_ways() {
         assert_eq!(names(&["golden", "--only", "ops,demo"]), ["golden", "ops", "demo"]);
+        assert_eq!(names(&["--emulate", "gfx1100"]), ["unit", "ops", "golden", "demo"]);
         assert!(names(&[]).contains(&"unit") && !names(&[]).contains(&"memcheck"));
-        let error = chosen([&"gold".to_owned()].into_iter()).err().expect("no such part").to_string();
+        let error = chosen([&"gold".to_owned()].into_iter(), false).err().expect("no such part").to_string();
         assert!(error.contains("`gold`") && error.contains("golden"), "{error}");
     }
 
@@ -212,6 +232,8 @@ mod tests {
             arguments(part, &parse(line), Path::new("d"), case).join(" ")
         };
         assert_eq!(of("ops", &["--quick"], ""), "--data d ops --quick");
+        assert_eq!(of("demo", &["--emulate", "gfx1100"], ""), "--data d demo --tokens 20");
+        assert_eq!(of("decode", &["--emulate", "gfx1100"], ""), "--data d decode --quick");
         assert_eq!(of("unit", &["--quick", "--", "norm::"], ""), "norm::");
         assert_eq!(of("memcheck", &[], "norm"), "--data d ops --quick norm");
         assert_eq!(of("kernels", &["--", "--types", "q4_0"], ""), "--data d kernels --types q4_0");

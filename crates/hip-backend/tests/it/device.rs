@@ -41,6 +41,8 @@ impl PrivateFake {
         let path = folder.path().join("libfake.so");
         std::fs::copy(library_path(), &path).expect("the fake library can be copied");
         let fake = FakeHip::open_path(&path).expect("the fake opens");
+        // Whatever the library emulates that other tests run on.
+        fake.set("mode", "host").expect("there is such a mode");
         let api = Api::open_path(&path).expect("the fake is a HIP library");
         Self { fake, api, _folder: folder }
     }
