@@ -4,4 +4,5 @@
 mod abi;
 mod arith;
 mod isa;
+mod memory;
 mod object;

@@ -39,7 +39,7 @@ pub fn decode(isa: &Isa, words: Words<'_>, address: u64) -> Option<Inst> {
 
 /// Whether the vector registers it names exist.
 fn names_registers(inst: &Inst) -> bool {
-    let exists = |first: u16, kind: Kind| first + kind.registers() <= SPARE_VGPR + 1;
+    let exists = |first: u16, kind: Kind| first + kind.registers() <= SPARE_VGPR;
     let is_vector = !matches!(inst.row.dst, Kind::None | Kind::Mask | Kind::S(_));
     let sources = inst.src.iter().zip(inst.row.src);
     (!is_vector || exists(inst.dst, inst.row.dst))
