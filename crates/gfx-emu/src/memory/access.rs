@@ -14,8 +14,8 @@ pub(crate) unsafe fn read(address: u64, bytes: usize) -> u32 {
     // SAFETY: of this size and alignment, and the caller promises the rest.
     unsafe {
         match bytes {
-            4 if address % 4 == 0 => AtomicU32::from_ptr(address as *mut u32).load(Ordering::Relaxed),
-            2 if address % 2 == 0 => AtomicU16::from_ptr(address as *mut u16).load(Ordering::Relaxed).into(),
+            4 if address.is_multiple_of(4) => AtomicU32::from_ptr(address as *mut u32).load(Ordering::Relaxed),
+            2 if address.is_multiple_of(2) => AtomicU16::from_ptr(address as *mut u16).load(Ordering::Relaxed).into(),
             _ => (0..bytes).fold(0, |value, at| {
                 let byte = AtomicU8::from_ptr((address + at as u64) as *mut u8).load(Ordering::Relaxed);
                 value | u32::from(byte) << (8 * at)
@@ -33,8 +33,10 @@ pub(crate) unsafe fn write(address: u64, bytes: usize, value: u32) {
     // SAFETY: of this size and alignment, and the caller promises the rest.
     unsafe {
         match bytes {
-            4 if address % 4 == 0 => AtomicU32::from_ptr(address as *mut u32).store(value, Ordering::Relaxed),
-            2 if address % 2 == 0 => AtomicU16::from_ptr(address as *mut u16).store(value as u16, Ordering::Relaxed),
+            4 if address.is_multiple_of(4) => AtomicU32::from_ptr(address as *mut u32).store(value, Ordering::Relaxed),
+            2 if address.is_multiple_of(2) => {
+                AtomicU16::from_ptr(address as *mut u16).store(value as u16, Ordering::Relaxed)
+            }
             _ => {
                 for at in 0..bytes {
                     let byte = AtomicU8::from_ptr((address + at as u64) as *mut u8);

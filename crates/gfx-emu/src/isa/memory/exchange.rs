@@ -88,7 +88,7 @@ fn partner(pattern: usize, lane: usize) -> usize {
     if pattern >= ROTATE {
         let (keep, by) = (pattern & 31, pattern >> 5 & 31);
         let moved = if pattern >> 10 & 1 == 1 { lane + LANES - by } else { lane + by };
-        lane & keep | moved % LANES & !keep
+        lane & keep | (moved % LANES) & !keep
     } else if pattern >= QUAD {
         lane & !3 | pattern >> (2 * (lane & 3)) & 3
     } else {

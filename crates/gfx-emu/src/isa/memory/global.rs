@@ -189,7 +189,7 @@ fn find<'v>(
 /// The address of a lane must be a multiple.
 pub(super) fn check_alignment(at: &Lanes, lane: usize, bytes: usize, alignment: u32, access: Access) -> Outcome {
     let address = at.address[lane];
-    if address % u64::from(alignment) == 0 {
+    if address.is_multiple_of(alignment.into()) {
         return Ok(());
     }
     let kind = FaultKind::Misaligned { access: access.name(), bytes: bytes as u32, address, alignment };

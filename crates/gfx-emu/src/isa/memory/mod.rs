@@ -61,11 +61,6 @@ impl Lanes {
         self.mask == u32::MAX && self.address.iter().enumerate().fold(true, |dense, at| dense & follows(at))
     }
 
-    /// The same lanes, further on.
-    pub fn plus(&self, bytes: u64) -> Self {
-        Self { address: self.address.map(|at| at.wrapping_add(bytes)), ..*self }
-    }
-
     /// The number of a lane in its wave.
     pub fn number(&self, lane: usize) -> u32 {
         (lane + LANES * self.half) as u32

@@ -48,7 +48,7 @@ fn load<const N: usize>(core: &mut Core<'_, '_>, inst: &Inst, base: u64) -> Outc
     let end = address.wrapping_add(bytes.into());
     let access = Access::Load.name();
     let view: &View = core.group.env.memory;
-    if address % 4 != 0 {
+    if !address.is_multiple_of(4) {
         return Err(Fault::new(FaultKind::Misaligned { access, bytes, address, alignment: 4 }));
     }
     let Some(allocation) = core.group.recent.find(view, inst.address, address, end) else {
