@@ -13,7 +13,7 @@ pub mod row;
 use std::sync::LazyLock;
 
 pub use inst::{Dpp, Inst, Regs, Src};
-pub use row::{Class, Exec, Form, Kind, Row};
+pub use row::{Class, Depends, Exec, Form, Kind, Row};
 
 use crate::object::Generation;
 
@@ -86,7 +86,7 @@ pub static DUAL: Row = Row {
     carries: false,
     src: &[],
     form: Form::Plain,
-    selects: false,
+    depends: Depends::OnAll,
 };
 
 impl Isa {

@@ -180,6 +180,17 @@ pub enum Form {
     Exchange,
 }
 
+/// Which sources a result depends on: a source that was never written makes undefined what depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depends {
+    /// All of it on all of them.
+    OnAll,
+    /// On one of the first two sources, by the third, a mask.
+    OnSelected,
+    /// Its low register on no high one: sums, products, shifts to the left.
+    LowOnLow,
+}
+
 /// An instruction: one row.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -199,8 +210,8 @@ pub struct Row {
     pub src: &'static [Kind],
     /// Where operands come from.
     pub form: Form,
-    /// A lane without a defined source still may have a defined result: what selects decides.
-    pub selects: bool,
+    /// Which sources each part of the result depends on.
+    pub depends: Depends,
 }
 
 /// A row with the semantics that `lanes!`, `scalar!` and their kin make.
@@ -220,7 +231,7 @@ impl Row {
     /// A row of a table.
     pub const fn new(class: Class, opcode: u16, name: &'static str, semantics: Semantics) -> Self {
         let Semantics { exec, dst, carries, src } = semantics;
-        Self { opcode, name, class, exec, dst, carries, src, form: Form::Plain, selects: false }
+        Self { opcode, name, class, exec, dst, carries, src, form: Form::Plain, depends: Depends::OnAll }
     }
 
     /// With operands of another form.
@@ -237,10 +248,10 @@ impl Row {
         self
     }
 
-    /// Its last source, a mask, selects one of the first two.
+    /// Its result depends on less than all of its sources.
     #[must_use]
-    pub const fn selects(mut self) -> Self {
-        self.selects = true;
+    pub const fn depends(mut self, depends: Depends) -> Self {
+        self.depends = depends;
         self
     }
 }

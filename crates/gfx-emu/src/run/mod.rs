@@ -5,10 +5,10 @@ pub mod track;
 
 use crate::count::Counts;
 use crate::fault::{Fault, FaultKind};
-use crate::isa::{Exec, Inst, Kind, Regs, Src, dpp};
+use crate::isa::{Depends, Exec, Inst, Kind, Regs, Src, dpp};
 use crate::launch::Env;
 use crate::memory::{Lds, Pages, Recent};
-use crate::wave::{SPARE_VGPR, State, Wave};
+use crate::wave::{SPARE_VGPR, State, Wave, slot};
 
 pub use code::Code;
 pub use track::{Counter, Track};
@@ -224,16 +224,19 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
         run(wave, inst);
         return Ok(());
     }
-    let undefined = [0, 1].map(|half| if half < wave.halves { undefined_lanes(wave, inst, half) } else { 0 });
-    let to_scalar = inst.row.carries || matches!(inst.row.dst, Kind::Mask | Kind::S(_));
+    let lanes = |low| [0, 1].map(|half| if half < wave.halves { undefined_lanes(wave, inst, half, low) } else { 0 });
+    let undefined = lanes(false);
+    let to_scalar = matches!(inst.row.dst, Kind::Mask | Kind::S(_)) || inst.row.carries && inst.sdst != slot::NULL;
     if let (true, Some(half)) = (to_scalar, undefined.iter().position(|lanes| *lanes != 0)) {
         return Err(decides(wave, inst, half, undefined[half], DECIDES_SCALAR));
     }
+    let undefined_low = if inst.row.depends == Depends::LowOnLow { lanes(true) } else { undefined };
     let origin = inst.reads.vgprs().find_map(|register| wave.track.origin(register));
     let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];
     execute(wave, inst);
     // An addition with a carry writes a vector register, too.
     for register in inst.writes.vgprs() {
+        let undefined = if register == inst.dst { undefined_low } else { undefined };
         for half in 0..wave.halves {
             wave.track.define(half, register, written[half], !undefined[half]);
         }
@@ -244,19 +247,20 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
     Ok(())
 }
 
-/// Active lanes whose result depends on a register that was never written.
-fn undefined_lanes(wave: &Wave, inst: &Inst, half: usize) -> u32 {
+/// Active lanes whose result, or whose result's low register alone, depends on a register that was never written.
+fn undefined_lanes(wave: &Wave, inst: &Inst, half: usize, low: bool) -> u32 {
     let of = |n: usize| {
         let (src, kind) = (inst.src[n], inst.row.src[n]);
         let Some(first) = src.vgpr() else { return 0 };
-        let lanes = (first..first + kind.registers()).fold(0, |lanes, r| lanes | !wave.track.defined(half, r));
+        let registers = if low { 1 } else { kind.registers() };
+        let lanes = (first..first + registers).fold(0, |lanes, r| lanes | !wave.track.defined(half, r));
         match &inst.dpp {
             Some(dpp) if n == 0 => dpp::exchange_mask(wave, dpp, half, lanes),
             _ => lanes,
         }
     };
     let exec = wave.exec(half);
-    if let (true, Some(Src::S(mask))) = (inst.row.selects, inst.src.get(2)) {
+    if let (Depends::OnSelected, Some(Src::S(mask))) = (inst.row.depends, inst.src.get(2)) {
         let mask = wave.s(mask + half as u8);
         return exec & ((of(0) & !mask) | (of(1) & mask));
     }

@@ -3,7 +3,7 @@
 use crate::arith::{Arith, Bf16, F16, dot, int};
 use crate::isa::macros::{ints, lanes};
 use crate::isa::row::Semantics;
-use crate::isa::{Class, Form, Row};
+use crate::isa::{Class, Depends, Form, Row};
 
 use super::vector_two::{add_carry, sub_borrow};
 
@@ -86,7 +86,7 @@ static HALVES: &[Row] = &[
         // The sources may have a sign flipped or removed, as floats may.
         ints!(|i, a: F16, b: F16, c: bool| -> u16 { if c { b.0 } else { a.0 } }),
     )
-    .selects(),
+    .depends(Depends::OnSelected),
 ];
 
 /// The bits of 2/π behind the point, the highest first.
@@ -188,7 +188,7 @@ static INTEGERS: &[Row] = &[
     slow(812, "v_mul_lo_u32", ints!(|i, a: u32, b: u32| -> u32 { a.wrapping_mul(b) })),
     slow(813, "v_mul_hi_u32", ints!(|i, a: u32, b: u32| -> u32 { int::mul_hi_u32(a, b) })),
     slow(814, "v_mul_hi_i32", ints!(|i, a: i32, b: i32| -> i32 { int::mul_hi_i32(a, b) })),
-    row(828, "v_lshlrev_b64", ints!(|i, a: u32, b: u64| -> u64 { b << (a & 63) })),
+    row(828, "v_lshlrev_b64", ints!(|i, a: u32, b: u64| -> u64 { b << (a & 63) })).depends(Depends::LowOnLow),
     row(829, "v_lshrrev_b64", ints!(|i, a: u32, b: u64| -> u64 { b >> (a & 63) })),
     row(830, "v_ashrrev_i64", ints!(|i, a: u32, b: i64| -> i64 { b >> (a & 63) })),
 ];
@@ -288,8 +288,10 @@ static EXTREMES: &[Row] = &[
 
 /// Operations with a carry besides their result.
 static CARRIES: &[Row] = &[
-    slow(766, "v_mad_u64_u32", ints!(|i, a: u32, b: u32, c: u64| -> (u64, bool) { mad_u64_u32(a, b, c, i.clamp) })),
-    slow(767, "v_mad_i64_i32", ints!(|i, a: i32, b: i32, c: i64| -> (i64, bool) { mad_i64_i32(a, b, c, i.clamp) })),
+    slow(766, "v_mad_u64_u32", ints!(|i, a: u32, b: u32, c: u64| -> (u64, bool) { mad_u64_u32(a, b, c, i.clamp) }))
+        .depends(Depends::LowOnLow),
+    slow(767, "v_mad_i64_i32", ints!(|i, a: i32, b: i32, c: i64| -> (i64, bool) { mad_i64_i32(a, b, c, i.clamp) }))
+        .depends(Depends::LowOnLow),
     row(768, "v_add_co_u32", ints!(|i, a: u32, b: u32| -> (u32, bool) { add_carry(a, b, false, i.clamp) })),
     row(769, "v_sub_co_u32", ints!(|i, a: u32, b: u32| -> (u32, bool) { sub_borrow(a, b, false, i.clamp) })),
     row(770, "v_subrev_co_u32", ints!(|i, a: u32, b: u32| -> (u32, bool) { sub_borrow(b, a, false, i.clamp) })),

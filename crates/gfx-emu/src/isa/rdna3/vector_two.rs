@@ -3,7 +3,7 @@
 use crate::arith::{Bf16, F16, dot, int};
 use crate::isa::macros::{ints, lanes};
 use crate::isa::row::Semantics;
-use crate::isa::{Class, Form, Row};
+use crate::isa::{Class, Depends, Form, Row};
 
 const fn row(opcode: u16, name: &'static str, semantics: Semantics) -> Row {
     Row::new(Class::Vector, opcode, name, semantics)
@@ -87,7 +87,7 @@ static HALVES: &[Row] = &[
 static INTEGERS: &[Row] = &[
     // The sources may have a sign flipped or removed, as floats may.
     row(1, "v_cndmask_b32", ints!(|i, a: f32, b: f32, c: bool| -> u32 { if c { b.to_bits() } else { a.to_bits() } }))
-        .selects(),
+        .depends(Depends::OnSelected),
     row(9, "v_mul_i32_i24", ints!(|i, a: i32, b: i32| -> i32 { int::mad_i24(a, b, 0, i.clamp) })),
     row(10, "v_mul_hi_i32_i24", ints!(|i, a: i32, b: i32| -> i32 { int::mul_hi_i24(a, b) })),
     row(11, "v_mul_u32_u24", ints!(|i, a: u32, b: u32| -> u32 { int::mad_u24(a, b, 0, i.clamp) })),
