@@ -4,6 +4,7 @@
 //! Atomic operations among themselves are no race.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// How memory is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,27 @@ impl Words {
 /// workgroups are not compared, and a wait for a flag in memory does not count as a barrier.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pages {
-    pages: HashMap<u64, Words>,
+    pages: HashMap<u64, Words, BuildHasherDefault<PageHasher>>,
+    /// The first and the last of them.
+    span: Option<(u64, u64)>,
+}
+
+/// Page numbers are spread well enough by one multiplication, and looked up by every load.
+#[derive(Debug, Clone, Default)]
+struct PageHasher(u64);
+
+impl Hasher for PageHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    fn write_u64(&mut self, page: u64) {
+        self.0 = (self.0 ^ page).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
 }
 
 const PAGE: u64 = 4096;
@@ -137,7 +158,11 @@ impl Pages {
             let words = match self.pages.get_mut(&page) {
                 Some(words) => words,
                 None if use_ == Use::Read => continue,
-                None => self.pages.entry(page).or_insert_with(|| Words::new(PAGE as usize)),
+                None => {
+                    let (first, last) = self.span.unwrap_or((page, page));
+                    self.span = Some((first.min(page), last.max(page)));
+                    self.pages.entry(page).or_insert_with(|| Words::new(PAGE as usize))
+                }
             };
             let from = at.max(page * PAGE);
             let to = end.min((page + 1) * PAGE);
@@ -146,9 +171,12 @@ impl Pages {
         found
     }
 
-    /// Whether no page was written.
-    pub fn is_empty(&self) -> bool {
-        self.pages.is_empty()
+    /// Whether a page of the range from `from` to before `to` was written.
+    #[inline]
+    pub fn meets(&self, from: u64, to: u64) -> bool {
+        let Some((first, last)) = self.span else { return false };
+        let mut pages = first.max(from / PAGE)..=last.min(to.saturating_sub(1) / PAGE);
+        pages.any(|page| self.pages.contains_key(&page))
     }
 }
 

@@ -199,22 +199,27 @@ pub(super) fn check_alignment(at: &Lanes, lane: usize, bytes: usize, alignment: 
 /// Notes who uses what, for races between the waves of the workgroup.
 #[inline(always)]
 fn note(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Outcome {
-    if core.group.waves < 2 || access == Access::Load && core.group.pages.is_empty() {
+    if core.group.waves < 2 {
         return Ok(());
+    }
+    if access == Access::Load {
+        let (from, to) = at.range(bytes);
+        if !core.group.pages.meets(from, to) {
+            return Ok(());
+        }
     }
     note_lanes(core, at, bytes, access)
 }
 
 #[inline(never)]
 fn note_lanes(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Outcome {
-    let view: &View = core.group.env.memory;
     let (wave, epoch) = (core.wave.number, core.group.epoch);
     for (lane, address) in at.each() {
-        let Some(allocation) = view.find(address, bytes as u64) else { continue };
-        if let Some(conflict) = core.group.pages.note(address, bytes, wave, epoch, use_of(access)) {
-            let place = format!("{address:#x}, {} bytes into {allocation}", address - allocation.address);
-            return Err(race(at.number(lane), access, bytes, place, conflict));
-        }
+        let Some(conflict) = core.group.pages.note(address, bytes, wave, epoch, use_of(access)) else { continue };
+        // What is in no allocation is another fault.
+        let Some(allocation) = core.group.env.memory.find(address, bytes as u64) else { continue };
+        let place = format!("{address:#x}, {} bytes into {allocation}", address - allocation.address);
+        return Err(race(at.number(lane), access, bytes, place, conflict));
     }
     Ok(())
 }
