@@ -226,7 +226,7 @@ fn start_wave(env: &Env<'_>, id: [u32; 3], number: u32) -> Result<Wave, Box<Faul
     let generation = env.program.object().target().generation();
     let initial = abi::initial_registers(env.kernel, generation, env.dispatch, id, number, &env.pointers);
     let halves = env.kernel.wave_size as usize / LANES;
-    let mode = Mode::from_bits(env.kernel.descriptor.mode_register());
+    let mode = Mode::from_bits(env.kernel.descriptor.mode_register() | generation.fixed_mode_bits());
     let mut wave = Wave::new(halves, number, initial.exec, mode);
     wave.sgpr[..initial.sgprs.len()].copy_from_slice(&initial.sgprs);
     let ttmp7 = usize::from(slot::TTMP) + 7;

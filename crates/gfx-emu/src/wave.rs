@@ -69,6 +69,8 @@ pub struct Wave {
     pub at: u32,
     /// What it does next.
     pub state: State,
+    /// Whether it has told the barrier that it came, and did not wait there yet.
+    pub has_signalled: bool,
     /// Its number in the workgroup.
     pub number: u32,
     /// Private memory of its lanes.
@@ -91,6 +93,7 @@ impl Wave {
             has_fast: has_fast(),
             at: 0,
             state: State::Running,
+            has_signalled: false,
             number,
             scratch: Scratch::new(0, 0),
             track: Track::new(lanes),

@@ -137,3 +137,10 @@ fn nan_or<F: Float>(a: F, b: F, ieee: bool, ordered: F) -> F {
     let result = if ieee & b.is_signalling() { b.quiet() } else { result };
     if ieee & a.is_signalling() { a.quiet() } else { result }
 }
+
+/// The first operand that is a NaN, quieted, or else `ordered`.
+#[inline(always)]
+pub(super) fn nan_first<F: Float>(a: F, b: F, ordered: F) -> F {
+    let result = if b.is_nan() { b.quiet() } else { ordered };
+    if a.is_nan() { a.quiet() } else { result }
+}

@@ -14,6 +14,7 @@ mod exact;
 mod f16;
 mod fast;
 mod float;
+pub mod float8;
 pub mod int;
 mod mode;
 mod roots;
@@ -84,6 +85,20 @@ pub trait Arith: Copy {
     #[inline(always)]
     fn max<F: Float>(self, a: F, b: F) -> F {
         self.result(compare::max(self.operand(a), self.operand(b), self.mode().ieee))
+    }
+
+    /// V_MINIMUM of RDNA4: the lesser, -0 before +0; of a NaN and a number the NaN, quieted.
+    #[inline(always)]
+    fn minimum<F: Float>(self, a: F, b: F) -> F {
+        let (a, b) = (self.operand(a), self.operand(b));
+        self.result(compare::nan_first(a, b, compare::min(a, b, true)))
+    }
+
+    /// V_MAXIMUM of RDNA4: the greater, with NaNs as [`minimum`](Self::minimum) has them.
+    #[inline(always)]
+    fn maximum<F: Float>(self, a: F, b: F) -> F {
+        let (a, b) = (self.operand(a), self.operand(b));
+        self.result(compare::nan_first(a, b, compare::max(a, b, true)))
     }
 
     /// V_MIN3: the least of three.

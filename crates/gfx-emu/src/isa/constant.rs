@@ -41,10 +41,10 @@ fn float(index: usize, kind: Kind) -> u64 {
     let value = FLOATS[index];
     let is_inverse = index == 8;
     match kind {
-        Kind::F16 | Kind::PkF16 | Kind::TileF16 => {
+        Kind::F16 | Kind::PkF16 | Kind::TileF16 | Kind::PkTileF16 => {
             u64::from(if is_inverse { INVERSE_TWO_PI.0 } else { half::f16::from_f64(value).to_bits() })
         }
-        Kind::Bf16 | Kind::PkBf16 | Kind::TileBf16 => {
+        Kind::Bf16 | Kind::PkBf16 | Kind::TileBf16 | Kind::PkTileBf16 => {
             u64::from(if is_inverse { INVERSE_TWO_PI.1 >> 16 } else { (value as f32).to_bits() >> 16 })
         }
         Kind::F64 | Kind::B64 | Kind::I64 => {

@@ -6,8 +6,10 @@ pub mod dpp;
 pub mod inst;
 pub(crate) mod macros;
 pub(crate) mod memory;
+mod named;
 pub mod operand;
 pub mod rdna3;
+pub mod rdna4;
 pub mod row;
 
 use std::sync::LazyLock;
@@ -28,6 +30,15 @@ impl Table {
     pub fn new<'a>(parts: impl IntoIterator<Item = &'a &'static [Row]>) -> Self {
         let mut table = Self::default();
         for row in parts.into_iter().flat_map(|part| part.iter()) {
+            table.put(row.opcode, Some(row));
+        }
+        table
+    }
+
+    /// The table with more rows, which count where opcodes are the same.
+    fn with<const N: usize>(&self, parts: [&'static [Row]; N]) -> Self {
+        let mut table = self.clone();
+        for row in parts.into_iter().flatten() {
             table.put(row.opcode, Some(row));
         }
         table
@@ -94,6 +105,35 @@ impl Isa {
     pub fn gfx11(wave64: bool) -> &'static Self {
         static ISA: LazyLock<[Isa; 2]> = LazyLock::new(|| [rdna3::isa(false), rdna3::isa(true)]);
         &ISA[usize::from(wave64)]
+    }
+
+    /// RDNA4 with waves of 32 or 64 lanes.
+    pub fn gfx12(wave64: bool) -> &'static Self {
+        static ISA: LazyLock<[Isa; 2]> = LazyLock::new(|| [rdna4::isa(false), rdna4::isa(true)]);
+        &ISA[usize::from(wave64)]
+    }
+
+    /// All tables.
+    fn tables(&self) -> [&Table; 17] {
+        [
+            &self.sop1,
+            &self.sop2,
+            &self.sopc,
+            &self.sopk,
+            &self.sopp,
+            &self.smem,
+            &self.vop1,
+            &self.vop2,
+            &self.vopc,
+            &self.vop3,
+            &self.vop3p,
+            &self.vopd,
+            &self.ds,
+            &self.flat,
+            &self.global,
+            &self.scratch,
+            &self.mubuf,
+        ]
     }
 
     /// The slot of a scalar register's code.

@@ -551,6 +551,12 @@ scalar_type!(u64, Kind::B64, Kind::S(2), |wave, inst, n| scalar64(wave, inst, n)
 scalar_type!(i64, Kind::I64, Kind::S(2), |wave, inst, n| scalar64(wave, inst, n) as i64, |v| wave
     .set_s64(inst.dst as u8, v as u64));
 
+scalar_type!(f32, Kind::B32, Kind::S(1), |wave, inst, n| Self::from_bits(scalar32(wave, inst, n)), |v| wave
+    .set_s(inst.dst as u8, v.to_bits()));
+// The high half becomes zero.
+scalar_type!(F16, Kind::F16, Kind::S(1), |wave, inst, n| Self(scalar32(wave, inst, n) as u16), |v| wave
+    .set_s(inst.dst as u8, v.0.into()));
+
 impl ScalarOutput for () {
     const KIND: Kind = Kind::None;
     fn store(self, _: &mut Wave, _: &Inst) {}

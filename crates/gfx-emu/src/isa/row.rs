@@ -42,6 +42,10 @@ pub enum Kind {
     TileF16,
     /// The same of brain floats, one in each register.
     TileBf16,
+    /// A matrix of half floats, two in each register: four registers.
+    PkTileF16,
+    /// The same of brain floats.
+    PkTileBf16,
     /// So many vector registers.
     V(u8),
     /// So many scalar registers.
@@ -54,6 +58,7 @@ impl Kind {
         match self {
             Self::None => 0,
             Self::Tile | Self::TileF16 | Self::TileBf16 => 8,
+            Self::PkTileF16 | Self::PkTileBf16 => 4,
             Self::B64 | Self::I64 | Self::F64 | Self::PkF32 => 2,
             Self::V(count) | Self::S(count) => count as u16,
             _ => 1,

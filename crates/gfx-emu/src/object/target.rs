@@ -30,6 +30,12 @@ impl Generation {
         !matches!(self, Self::Gfx9 | Self::Gfx10)
     }
 
+    /// Bits of MODE that are set whatever a kernel's descriptor says: RDNA4 always clamps NaNs to zero and treats
+    /// signalling NaNs as IEEE 754 does.
+    pub fn fixed_mode_bits(self) -> u32 {
+        if self == Self::Gfx12 { 0x300 } else { 0 }
+    }
+
     /// Whether a wave's scratch memory is set up before the kernel begins ("architected flat scratch").
     pub fn has_architected_scratch(self) -> bool {
         matches!(self, Self::Gfx940 | Self::Gfx11 | Self::Gfx12)

@@ -3,6 +3,7 @@
 //! Scalar and vector encodings are nearly the same in all generations; a file for each generation has what differs.
 
 mod rdna3;
+mod rdna4;
 mod scalar;
 mod vector;
 
@@ -64,6 +65,7 @@ impl Decoder<'_> {
         let word = self.words.get(0)?;
         let mut inst = match self.isa.generation {
             Generation::Gfx11 => self.rdna3(word),
+            Generation::Gfx12 => self.rdna4(word),
             _ => None,
         }?;
         inst.bytes = (4 * self.used) as u8;

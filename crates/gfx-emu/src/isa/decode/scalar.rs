@@ -1,6 +1,6 @@
 //! Scalar instructions without memory, whose fields all generations share.
 
-use super::{Decoder, bits};
+use super::{Decoder, LITERAL, bits};
 use crate::isa::inst::{Inst, Src};
 use crate::isa::row::Form;
 
@@ -19,8 +19,19 @@ impl Decoder<'_> {
         let row = self.isa.sop2.row(bits(word, 23, 7))?;
         let mut inst = self.inst(row);
         inst.src[0] = self.source(bits(word, 0, 8), Self::kind(row, 0))?;
-        inst.src[1] = self.source(bits(word, 8, 8), Self::kind(row, 1))?;
         inst.dst = u16::from(self.isa.slot(bits(word, 16, 7)));
+        let second = bits(word, 8, 8);
+        match row.form {
+            Form::LiteralFactor => {
+                inst.src[1] = self.source(LITERAL, Self::kind(row, 1))?;
+                inst.src[2] = self.source(second, Self::kind(row, 2))?;
+                return Some(inst);
+            }
+            Form::LiteralAddend => inst.src[2] = self.source(LITERAL, Self::kind(row, 2))?,
+            Form::Accumulate => inst.src[2] = Src::S(inst.dst as u8),
+            _ => {}
+        }
+        inst.src[1] = self.source(second, Self::kind(row, 1))?;
         Some(inst)
     }
 

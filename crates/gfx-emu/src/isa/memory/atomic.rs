@@ -6,6 +6,7 @@
 use super::format::Words;
 use super::local::Local;
 use super::{Access, Lanes, Outcome, Sources, Space, issue, receive, vgpr};
+use crate::arith::{Bf16, F16};
 use crate::fault::Fault;
 use crate::isa::row::{Exec, Semantics};
 use crate::isa::{Inst, Kind};
@@ -112,11 +113,31 @@ operation!(CompareSwap32, 1, |old: u32, data, expected| if old == expected { dat
 operation!(CompareSwap64, 2, |old: u64, data, expected| if old == expected { data } else { old });
 operation!(CompareSwapF32, 1, |old: f32, data, expected| if old == expected { data } else { old });
 operation!(CompareSwapF64, 2, |old: f64, data, expected| if old == expected { data } else { old });
+operation!(SubIfCovered, 1, |old: u32, data| if old >= data { old - data } else { old });
 operation!(AddF32, 1, |old: f32, data| old + data);
 operation!(MinF32, 1, |old: f32, data| old.min(data));
 operation!(MaxF32, 1, |old: f32, data| old.max(data));
 operation!(MinF64, 2, |old: f64, data| old.min(data));
 operation!(MaxF64, 2, |old: f64, data| old.max(data));
+
+/// Adds two floats of 16 bits each.
+macro_rules! packed_add {
+    ($name:ident, $float:ident) => {
+        pub(crate) struct $name;
+        impl Operation<1> for $name {
+            fn apply(old: u64, data: u64, _: u64) -> u64 {
+                let half = |shift: u32| {
+                    let [old, data] = [old, data].map(|bits| $float((bits >> shift) as u16).to_f32());
+                    u64::from($float::from_f32(old + data).0) << shift
+                };
+                half(0) | half(16)
+            }
+        }
+    };
+}
+
+packed_add!(AddPkF16, F16);
+packed_add!(AddPkBf16, Bf16);
 
 /// Writes the words whose highest bit is set, without that bit.
 pub(crate) struct ConditionalExchange;

@@ -22,16 +22,37 @@ pub(crate) const fn loads<const N: usize>() -> Semantics {
 /// Loads N registers from a buffer, whose descriptor is in four registers.
 pub(crate) const fn buffer_loads<const N: usize>() -> Semantics {
     core!(Kind::S(N as u8), [Kind::S(4), Kind::B32], |core, inst| {
-        let descriptor = super::buffer::Descriptor::of(core.wave, base(core, inst));
-        let offset = offset(core, inst);
-        let end = offset.wrapping_add(4 * N as u64);
-        if end > descriptor.bytes() {
-            let place = descriptor.place(offset);
-            let (access, bytes, address) = (Access::Load.name(), 4 * N as u32, descriptor.base.wrapping_add(offset));
-            return Err(Fault::new(FaultKind::OutOfBounds { access, bytes, address, place }));
-        }
-        load::<N>(core, inst, descriptor.base)
+        let base = buffer(core, inst, 4 * N as u32)?;
+        load::<N>(core, inst, base)
     })
+}
+
+/// Loads a number of one or two bytes, with or without sign.
+pub(crate) const fn small_loads<const BYTES: usize, const SIGNED: bool>() -> Semantics {
+    core!(Kind::S(1), [Kind::B64, Kind::B32], |core, inst| {
+        let base = core.wave.s64(base(core, inst));
+        load_small::<BYTES, SIGNED>(core, inst, base)
+    })
+}
+
+/// The same from a buffer.
+pub(crate) const fn small_buffer_loads<const BYTES: usize, const SIGNED: bool>() -> Semantics {
+    core!(Kind::S(1), [Kind::S(4), Kind::B32], |core, inst| {
+        let base = buffer(core, inst, BYTES as u32)?;
+        load_small::<BYTES, SIGNED>(core, inst, base)
+    })
+}
+
+/// The base of a buffer that holds the range.
+fn buffer(core: &Core<'_, '_>, inst: &Inst, bytes: u32) -> Result<u64, Box<Fault>> {
+    let descriptor = super::buffer::Descriptor::of(core.wave, base(core, inst));
+    let offset = offset(core, inst);
+    if offset.wrapping_add(bytes.into()) > descriptor.bytes() {
+        let place = descriptor.place(offset);
+        let (access, address) = (Access::Load.name(), descriptor.base.wrapping_add(offset));
+        return Err(Fault::new(FaultKind::OutOfBounds { access, bytes, address, place }));
+    }
+    Ok(descriptor.base)
 }
 
 fn base(_: &Core<'_, '_>, inst: &Inst) -> u8 {
@@ -44,12 +65,36 @@ fn offset(core: &Core<'_, '_>, inst: &Inst) -> u64 {
 
 fn load<const N: usize>(core: &mut Core<'_, '_>, inst: &Inst, base: u64) -> Outcome {
     let address = base.wrapping_add(offset(core, inst));
-    let bytes = 4 * N as u32;
+    check(core, inst, address, 4 * N as u32, 4)?;
+    for n in 0..N as u8 {
+        // SAFETY: the allocation holds the range, and belongs to kernels during a launch.
+        let value = unsafe { access::read(address + 4 * u64::from(n), 4) };
+        core.wave.set_s(inst.dst as u8 + n, value);
+    }
+    core.wave.track.issue(Counter::Scalar, inst.writes, inst.address);
+    Ok(())
+}
+
+/// Loads a number of one or two bytes.
+fn load_small<const BYTES: usize, const SIGNED: bool>(core: &mut Core<'_, '_>, inst: &Inst, base: u64) -> Outcome {
+    let address = base.wrapping_add(offset(core, inst));
+    check(core, inst, address, BYTES as u32, BYTES as u32)?;
+    // SAFETY: the allocation holds the range, and belongs to kernels during a launch.
+    let value = unsafe { access::read(address, BYTES) };
+    let unused = 32 - 8 * BYTES as u32;
+    let value = if SIGNED { ((value << unused) as i32 >> unused) as u32 } else { value };
+    core.wave.set_s(inst.dst as u8, value);
+    core.wave.track.issue(Counter::Scalar, inst.writes, inst.address);
+    Ok(())
+}
+
+/// Checks an access, and adds it to the figures.
+fn check(core: &mut Core<'_, '_>, inst: &Inst, address: u64, bytes: u32, alignment: u32) -> Outcome {
     let end = address.wrapping_add(bytes.into());
     let access = Access::Load.name();
     let view: &View = core.group.env.memory;
-    if !address.is_multiple_of(4) {
-        return Err(Fault::new(FaultKind::Misaligned { access, bytes, address, alignment: 4 }));
+    if !address.is_multiple_of(alignment.into()) {
+        return Err(Fault::new(FaultKind::Misaligned { access, bytes, address, alignment }));
     }
     let Some(allocation) = core.group.recent.find(view, inst.address, address, end) else {
         let place = view.place(address, bytes.into());
@@ -58,12 +103,6 @@ fn load<const N: usize>(core: &mut Core<'_, '_>, inst: &Inst, base: u64) -> Outc
     if let Some(address) = allocation.first_unwritten(address, end) {
         return Err(Fault::new(FaultKind::UndefinedMemory { what: "scalar load", bytes, address }));
     }
-    for n in 0..N as u8 {
-        // SAFETY: the allocation holds the range, and belongs to kernels during a launch.
-        let value = unsafe { access::read(address + 4 * u64::from(n), 4) };
-        core.wave.set_s(inst.dst as u8 + n, value);
-    }
     core.group.counts.scalar_bytes += u64::from(bytes);
-    core.wave.track.issue(Counter::Scalar, inst.writes, inst.address);
     Ok(())
 }

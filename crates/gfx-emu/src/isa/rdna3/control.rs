@@ -11,12 +11,12 @@ use crate::wave::{State, Wave, slot};
 
 type Outcome = Result<(), Box<Fault>>;
 
-const fn row(opcode: u16, name: &'static str, semantics: Semantics) -> Row {
+pub(in crate::isa) const fn row(opcode: u16, name: &'static str, semantics: Semantics) -> Row {
     Row::new(Class::Control, opcode, name, semantics)
 }
 
 /// What has no effect on results: hints, and waits for what is always done.
-const fn hint(opcode: u16, name: &'static str) -> Row {
+pub(in crate::isa) const fn hint(opcode: u16, name: &'static str) -> Row {
     row(opcode, name, wave!(Kind::None, [], |_, _| {}))
 }
 
@@ -63,7 +63,8 @@ fn end(core: &mut Core<'_, '_>, _: &Inst) -> Outcome {
     Ok(())
 }
 
-fn barrier(core: &mut Core<'_, '_>, inst: &Inst) -> Outcome {
+/// Checks what must hold when a wave comes to a barrier.
+pub(in crate::isa) fn arrive(core: &Core<'_, '_>) -> Outcome {
     let track = &core.wave.track;
     if let Some(address) = track.pending_lds() {
         let address = address - core.group.env.code.base();
@@ -75,6 +76,11 @@ fn barrier(core: &mut Core<'_, '_>, inst: &Inst) -> Outcome {
         let reason = format!("lanes {missing:#x} of the wave do not come to it");
         return Err(Fault::new(FaultKind::DivergentBarrier { reason }));
     }
+    Ok(())
+}
+
+fn barrier(core: &mut Core<'_, '_>, inst: &Inst) -> Outcome {
+    arrive(core)?;
     core.wave.state = State::AtBarrier(inst.address);
     Ok(())
 }

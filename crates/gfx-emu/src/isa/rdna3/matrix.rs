@@ -12,7 +12,7 @@ use crate::isa::{Class, Inst, Kind, Row, Src};
 use crate::wave::{LANES, Wave};
 
 /// Rows, columns and summands.
-const SIDE: usize = 16;
+pub(in crate::isa) const SIDE: usize = 16;
 
 const fn row(opcode: u16, name: &'static str, semantics: Semantics) -> Row {
     Row::new(Class::Matrix, opcode, name, semantics)
@@ -53,7 +53,7 @@ pub(super) static VOP3P: &[Row] = &[
 ];
 
 /// What the elements of the matrices are.
-trait Format {
+pub(in crate::isa) trait Format {
     /// What is multiplied and added.
     type Number: Copy + Default;
     /// Bits of an element of A and B.
@@ -81,7 +81,7 @@ fn signed(value: f32, flips: bool) -> f32 {
 
 /// C may be negated, and for its high part of NEG become an absolute value before.
 #[inline(always)]
-fn modified(inst: &Inst, value: f32) -> f32 {
+pub(in crate::isa) fn modified(inst: &Inst, value: f32) -> f32 {
     let value = if inst.abs >> 2 & 1 == 1 { value.abs() } else { value };
     signed(value, inst.neg >> 2 & 1 == 1)
 }
@@ -102,7 +102,7 @@ fn in_half(inst: &Inst, value: u16, old: u32) -> u32 {
 /// Formats whose numbers are floats while they are summed.
 macro_rules! float_format {
     ($name:ident, $element:ident, |$inst:ident, $bits:ident| $addend:expr, |$i:ident, $value:ident, $old:ident| $result:expr) => {
-        struct $name;
+        pub(in crate::isa) struct $name;
         impl Format for $name {
             type Number = f32;
             const BITS: usize = 16;
@@ -138,7 +138,7 @@ float_format!(ToBf16, Bf16, |inst, bits| Bf16(half_of(inst, bits)).to_f32(), |i,
 /// Formats of small integers: NEG says which operands have a sign.
 macro_rules! integer_format {
     ($name:ident, $bits:literal) => {
-        struct $name;
+        pub(in crate::isa) struct $name;
         impl Format for $name {
             type Number = i32;
             const BITS: usize = $bits;
@@ -173,7 +173,7 @@ integer_format!(OfIu4, 4);
 
 /// A register of a source, or what a constant or scalar stands for.
 #[inline(always)]
-fn register(wave: &Wave, inst: &Inst, n: usize, half: usize, r: usize) -> [u32; LANES] {
+pub(in crate::isa) fn register(wave: &Wave, inst: &Inst, n: usize, half: usize, r: usize) -> [u32; LANES] {
     match inst.src[n] {
         Src::V(first) => *wave.v(half, first + r as u16),
         Src::S(first) => [wave.s(first); LANES],
@@ -242,7 +242,7 @@ fn product_any<F: Format>(wave: &mut Wave, inst: &Inst) {
 }
 
 /// Lanes of a source's register that were written.
-fn defined(wave: &Wave, src: Src, half: usize, r: u16) -> u32 {
+pub(in crate::isa) fn defined(wave: &Wave, src: Src, half: usize, r: u16) -> u32 {
     src.vgpr().map_or(u32::MAX, |first| wave.track.defined(half, first + r))
 }
 

@@ -1,10 +1,10 @@
 //! RDNA3: tables of all encodings, opcodes as the RDNA3 ISA guide numbers them (chapter 15).
 
-mod control;
+pub(in crate::isa) mod control;
 mod cross_lane;
 mod ds;
 mod flat;
-mod matrix;
+pub(in crate::isa) mod matrix;
 mod mubuf;
 mod scalar;
 mod scalar_bits;
