@@ -70,7 +70,7 @@ impl Module {
         let (code, lanes_max, params) = match self {
             Self::Host(object) => {
                 let kernel = object.kernel(name)?;
-                (Code::Host(kernel), kernel.lanes_max, vec![0..kernel.args_bytes])
+                (Code::Host(kernel), kernel.lanes_max, std::iter::once(0..kernel.args_bytes).collect())
             }
             Self::Emulated(object) => {
                 let kernel = emulate::Kernel::find(object, name).ok_or(hipError_t::hipErrorNotFound)?;

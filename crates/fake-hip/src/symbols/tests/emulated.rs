@@ -64,7 +64,8 @@ fn parameters_may_come_in_one_buffer() {
     buffer[8..12].copy_from_slice(&2.0f32.to_le_bytes());
     buffer[12..].copy_from_slice(&4u32.to_le_bytes());
     let launch = |mut bytes: usize| {
-        let mut extra = [1 as *mut c_void, buffer.as_ptr().cast_mut().cast(), 2 as _, (&raw mut bytes).cast(), 3 as _];
+        let [pointer, size, end] = [1, 2, 3].map(std::ptr::without_provenance_mut::<c_void>);
+        let mut extra = [pointer, buffer.as_ptr().cast_mut().cast(), size, (&raw mut bytes).cast(), end];
         let (extra, scale) = (extra.as_mut_ptr(), function(c"scale"));
         // SAFETY: markers and values as HIP wants them, and the kernel's parameters in their places.
         unsafe { hipModuleLaunchKernel(scale, 1, 1, 1, 256, 1, 1, 0, null_mut(), null_mut(), extra) }
