@@ -3,6 +3,7 @@
 
 mod abi;
 mod arith;
+mod generations;
 mod isa;
 mod memory;
 mod object;

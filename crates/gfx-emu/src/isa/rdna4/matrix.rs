@@ -206,7 +206,7 @@ fn define<F: Format, L: Layout<F>>(wave: &mut Wave, inst: &Inst) -> Result<(), B
             let row = r * L::PACKED + place;
             both & (rows >> row & 1 | (rows >> (ROWS + row) & 1) << 1)
         });
-        let lanes = (of_rows & 1) * 0xffff | (of_rows >> 1) * 0xffff_0000;
+        let lanes = ((of_rows & 1) * 0xffff) | ((of_rows >> 1) * 0xffff_0000);
         let c = defined(wave, inst.src[2], 0, r as u16);
         wave.track.define(0, inst.dst + r as u16, u32::MAX, lanes & c & (columns | columns << SIDE));
     }

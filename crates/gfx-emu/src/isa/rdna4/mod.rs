@@ -1,6 +1,7 @@
 //! RDNA4: RDNA3's tables with what is new, renumbered and gone (RDNA4 ISA guide, chapter 15).
 //!
-//! Sparse matrix products, transposing loads and named barriers are not there.
+//! Not there: products of sparse matrices, transposing loads, loads in blocks, conversions to floats of a byte, named
+//! barriers, and exchanges of lanes that name one in each lane.
 
 mod changes;
 mod control;
