@@ -48,8 +48,8 @@ impl Dpp {
 /// A set of registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Regs {
-    /// Vector registers, a bit each.
-    pub v: [u64; 4],
+    /// Halves of vector registers, a bit each: four words for the low ones, then four for the high ones.
+    pub v: [u64; 8],
     /// Scalar registers by slot, a bit each.
     pub s: u128,
 }
@@ -59,6 +59,15 @@ impl Regs {
     pub fn add_v(&mut self, first: u16, count: u16) {
         for register in (first..first.saturating_add(count)).map(usize::from).filter(|r| *r < VGPRS) {
             self.v[register / 64] |= 1 << (register % 64);
+            self.v[4 + register / 64] |= 1 << (register % 64);
+        }
+    }
+
+    /// Adds half a vector register.
+    pub fn add_half(&mut self, register: u16, high: bool) {
+        let word = usize::from(register / 64) + if high { 4 } else { 0 };
+        if let (Some(word), true) = (self.v.get_mut(word), usize::from(register) < VGPRS) {
+            *word |= 1 << (register % 64);
         }
     }
 
@@ -72,8 +81,7 @@ impl Regs {
     /// Whether there is a common register.
     #[inline(always)]
     pub fn meets(&self, other: &Self) -> bool {
-        let v =
-            (self.v[0] & other.v[0]) | (self.v[1] & other.v[1]) | (self.v[2] & other.v[2]) | (self.v[3] & other.v[3]);
+        let v = self.v.iter().zip(&other.v).fold(0, |common, (a, b)| common | a & b);
         (v != 0) | (self.s & other.s != 0)
     }
 
@@ -94,9 +102,10 @@ impl Regs {
         (0..VGPRS as u16).filter(|r| self.has_v(*r))
     }
 
-    /// Whether a vector register is in it.
+    /// Whether a vector register, or half of it, is in it.
     pub fn has_v(&self, register: u16) -> bool {
-        self.v.get(usize::from(register / 64)).is_some_and(|word| word >> (register % 64) & 1 == 1)
+        let word = usize::from(register / 64);
+        word < 4 && (self.v[word] | self.v[word + 4]) >> (register % 64) & 1 == 1
     }
 }
 
@@ -206,8 +215,9 @@ impl Inst {
     /// Works out which registers it reads and writes, from the kinds of its row.
     pub fn note_registers(&mut self, wave64: bool) {
         let mask_slots = if wave64 { MASK_SLOTS } else { 1 };
-        for (src, kind) in self.src.iter().zip(self.row.src) {
-            add_source(&mut self.reads, *src, *kind, mask_slots, wave64);
+        for (n, kind) in self.row.src.iter().enumerate() {
+            let half = self.half_of(*kind, n);
+            add_source(&mut self.reads, self.src[n], *kind, half, mask_slots, wave64);
         }
         if let (Form::Exchange, Src::V(register)) = (self.row.form, self.src[0]) {
             self.writes.add_v(register, 1);
@@ -217,7 +227,10 @@ impl Inst {
             Kind::None => {}
             Kind::Mask => self.writes.add_s(self.sdst, mask_slots),
             Kind::S(count) => self.writes.add_s(self.dst as u8, count),
-            kind => self.writes.add_v(self.dst, kind.registers_in(wave64)),
+            kind => match self.half_of(kind, RESULT) {
+                Some(high) => self.writes.add_half(self.dst, high),
+                None => self.writes.add_v(self.dst, kind.registers_in(wave64)),
+            },
         }
         if self.row.carries {
             self.writes.add_s(self.sdst, mask_slots);
@@ -229,13 +242,28 @@ impl Inst {
         }
         self.touches = self.reads.or(&self.writes);
     }
+
+    /// Whether an operand is the high half of a register; `None` if it is no half.
+    fn half_of(&self, kind: Kind, n: usize) -> Option<bool> {
+        let selected = self.opsel >> n & 1 == 1;
+        match kind {
+            Kind::Low => Some(false),
+            Kind::High => Some(true),
+            Kind::Mix if self.opsel_hi >> n & 1 == 1 => Some(selected),
+            _ => kind.is_half().then_some(selected),
+        }
+    }
 }
 
-fn add_source(regs: &mut Regs, src: Src, kind: Kind, mask_slots: u8, wave64: bool) {
-    match src {
-        Src::V(first) => regs.add_v(first, kind.registers_in(wave64)),
-        Src::S(first) if kind == Kind::Mask => regs.add_s(first, mask_slots),
-        Src::S(first) => regs.add_s(first, kind.registers() as u8),
-        Src::Scc | Src::K(_) | Src::VccZ | Src::ExecZ => {}
+/// The result among the operands, as far as halves of registers are concerned.
+const RESULT: usize = 3;
+
+fn add_source(regs: &mut Regs, src: Src, kind: Kind, half: Option<bool>, mask_slots: u8, wave64: bool) {
+    match (src, half) {
+        (Src::V(register), Some(high)) => regs.add_half(register, high),
+        (Src::V(first), None) => regs.add_v(first, kind.registers_in(wave64)),
+        (Src::S(first), _) if kind == Kind::Mask => regs.add_s(first, mask_slots),
+        (Src::S(first), _) => regs.add_s(first, kind.registers() as u8),
+        (Src::Scc | Src::K(_) | Src::VccZ | Src::ExecZ, _) => {}
     }
 }

@@ -46,6 +46,10 @@ pub enum Kind {
     PkTileF16,
     /// The same of brain floats.
     PkTileBf16,
+    /// The low half of a vector register, of memory instructions.
+    Low,
+    /// The high half of a vector register, of memory instructions.
+    High,
     /// So many vector registers.
     V(u8),
     /// So many scalar registers.

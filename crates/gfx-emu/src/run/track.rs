@@ -60,7 +60,7 @@ const PENDING_MAX: usize = 63;
 impl Track {
     /// Nothing is written, nothing is under way. A bit for each lane that exists.
     pub fn new(lanes: u64) -> Self {
-        let holes = Regs { v: [u64::MAX; 4], s: 0 };
+        let holes = Regs { v: [u64::MAX; 8], s: 0 };
         Self {
             watch: holes,
             lanes: [lanes as u32, (lanes >> 32) as u32],
@@ -90,14 +90,15 @@ impl Track {
         row[at % LANES] = row[at % LANES] & !written | written & defined;
         self.raw[at / LANES][at % LANES] &= !written;
         let is_whole = (0..2).all(|half| self.defined(half, register) & self.lanes[half] == self.lanes[half]);
-        let (word, bit) = (usize::from(register / 64), 1u64 << (register % 64));
         if is_whole {
             self.origins.remove(&register);
-            self.holes.v[word] &= !bit;
-        } else {
-            self.holes.v[word] |= bit;
         }
-        self.watch.v[word] = self.holes.v[word] | self.waiting.v[word];
+        let (first, bit) = (usize::from(register / 64), 1u64 << (register % 64));
+        for word in [first, first + 4] {
+            let holes = &mut self.holes.v[word];
+            *holes = if is_whole { *holes & !bit } else { *holes | bit };
+            self.watch.v[word] = *holes | self.waiting.v[word];
+        }
     }
 
     /// Says which of the lanes just loaded come from memory that was never written, and from where.

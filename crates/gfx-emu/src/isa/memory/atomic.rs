@@ -155,7 +155,7 @@ impl Operation<2> for ConditionalExchange {
 /// An operation whose second operand, if it has one, is in the registers behind the first.
 pub(crate) const fn behind<S: Space, O: Operation<N>, const N: usize>() -> Semantics {
     let exec = Exec::Core(|core, inst| run::<S, O, N>(core, inst, vgpr(inst.src[1]) + N as u16));
-    let src = if O::HAS_SECOND { Sources::<S, N>::PAIRS } else { Sources::<S, N>::STORES };
+    let src = if O::HAS_SECOND { Sources::<S, Words<N>, N>::PAIRS } else { Sources::<S, Words<N>, N>::STORES };
     Semantics { exec, dst: Kind::V(N as u8), carries: false, src }
 }
 
@@ -163,7 +163,7 @@ pub(crate) const fn behind<S: Space, O: Operation<N>, const N: usize>() -> Seman
 pub(crate) const fn local<O: Operation<N>, const N: usize>(returns: bool) -> Semantics {
     let exec = Exec::Core(|core, inst| run::<Local, O, N>(core, inst, vgpr(inst.src[2])));
     let dst = if returns { Kind::V(N as u8) } else { Kind::None };
-    let src = if O::HAS_SECOND { two_operands::<N>() } else { Sources::<Local, N>::STORES };
+    let src = if O::HAS_SECOND { two_operands::<N>() } else { Sources::<Local, Words<N>, N>::STORES };
     Semantics { exec, dst, carries: false, src }
 }
 

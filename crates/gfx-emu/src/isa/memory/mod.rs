@@ -136,20 +136,43 @@ impl Access {
 
 /// A row's semantics: a load of a format into N registers.
 pub(crate) const fn loads<S: Space, F: Format, const N: usize>() -> Semantics {
-    Semantics { exec: Exec::Core(load::<S, F, N>), dst: Kind::V(N as u8), carries: false, src: Sources::<S, N>::LOADS }
+    Semantics {
+        exec: Exec::Core(load::<S, F, N>),
+        dst: loaded::<F>(N as u8),
+        carries: false,
+        src: Sources::<S, F, N>::LOADS,
+    }
 }
 
 /// A row's semantics: a store of a format from N registers.
 pub(crate) const fn stores<S: Space, F: Format, const N: usize>() -> Semantics {
-    Semantics { exec: Exec::Core(store::<S, F, N>), dst: Kind::None, carries: false, src: Sources::<S, N>::STORES }
+    Semantics { exec: Exec::Core(store::<S, F, N>), dst: Kind::None, carries: false, src: Sources::<S, F, N>::STORES }
+}
+
+/// Registers that a load writes.
+pub(crate) const fn loaded<F: Format>(registers: u8) -> Kind {
+    match (F::KEEPS_HALF, F::TAKES_HIGH) {
+        (false, _) => Kind::V(registers),
+        (true, false) => Kind::Low,
+        (true, true) => Kind::High,
+    }
+}
+
+/// Registers that a store reads.
+const fn stored<F: Format>(registers: u8) -> Kind {
+    match (F::BYTES < 4, F::TAKES_HIGH) {
+        (false, _) => Kind::V(registers),
+        (true, false) => Kind::Low,
+        (true, true) => Kind::High,
+    }
 }
 
 /// Kinds of the operands of loads and stores.
-pub(crate) struct Sources<S, const N: usize>(std::marker::PhantomData<S>);
+pub(crate) struct Sources<S, F, const N: usize>(std::marker::PhantomData<(S, F)>);
 
-impl<S: Space, const N: usize> Sources<S, N> {
+impl<S: Space, F: Format, const N: usize> Sources<S, F, N> {
     const LOADS: &'static [Kind] = &[S::ADDRESS, Kind::None, S::BASE, S::OFFSET];
-    pub const STORES: &'static [Kind] = &[S::ADDRESS, Kind::V(N as u8), S::BASE, S::OFFSET];
+    pub const STORES: &'static [Kind] = &[S::ADDRESS, stored::<F>(N as u8), S::BASE, S::OFFSET];
     /// Two operands of N registers, one behind the other.
     pub const PAIRS: &'static [Kind] = &[S::ADDRESS, Kind::V(2 * N as u8), S::BASE, S::OFFSET];
 }
