@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use crate::gpu::Programs;
 use crate::process;
 use card::{CARDS, Card};
 use estimate::Assumptions;
@@ -46,6 +47,9 @@ pub struct RooflineArgs {
     /// Writes the counts to a file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// A folder that `pack` has filled, whose programs are used instead of building any
+    #[arg(long, value_name = "DIR")]
+    packed: Option<PathBuf>,
     /// Writes docs/performance.md instead of printing
     #[arg(long)]
     page: bool,
@@ -59,7 +63,7 @@ pub fn run(args: &RooflineArgs) -> Result<()> {
     args.assumptions.check()?;
     let recording = match &args.counts {
         Some(path) => Recording::read(path)?,
-        None => emulate::record(&Model::named(&args.model)?, &steps(args))?,
+        None => emulate::record(&Model::named(&args.model)?, &steps(args), &programs(args))?,
     };
     if let Some(path) = &args.save {
         recording.write(path)?;
@@ -73,6 +77,11 @@ pub fn run(args: &RooflineArgs) -> Result<()> {
     fs::write(&path, text).with_context(|| path.display().to_string())?;
     eprintln!("wrote {}", path.display());
     Ok(())
+}
+
+/// The emulator is optimised in every profile.
+fn programs(args: &RooflineArgs) -> Programs {
+    args.packed.clone().map_or(Programs::Built { profile: "dev" }, Programs::Packed)
 }
 
 fn cards(names: &[String]) -> Result<Vec<&'static Card>> {

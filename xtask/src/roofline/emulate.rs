@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,7 @@ use super::file;
 use super::launches::Launches;
 use super::recording::{Recording, Residency, Step, StepKind};
 use super::shape::{LayerKind, Model};
-use crate::gpu::Artifact;
+use crate::gpu::{Artifact, Programs};
 use crate::kernels::residency;
 use crate::process;
 
@@ -33,8 +33,7 @@ struct Counted {
 ///
 /// # Errors
 /// If something cannot be built, or the emulator finds a fault.
-pub fn record(model: &Model, steps: &[StepKind]) -> Result<Recording> {
-    let programs = crate::gpu::Programs::Built { profile: "dev" };
+pub fn record(model: &Model, steps: &[StepKind], programs: &Programs) -> Result<Recording> {
     let (gpu_tests, library) = (programs.get(Artifact::GpuTests)?, programs.get(Artifact::FakeHip)?);
     let objects = process::root().join(format!("kernels/objects/{TARGET}.bin"));
     let residency = residencies(&objects)?;
@@ -52,7 +51,8 @@ pub fn record(model: &Model, steps: &[StepKind]) -> Result<Recording> {
         command.env("ROCMFORGE_HIP_LIBRARY", &library);
         command.env("ROCMFORGE_FAKE_HIP", format!("emulate:{TARGET}"));
         command.env("ROCMFORGE_FAKE_HIP_COUNTS", &counts).env("ROCMFORGE_FAKE_HIP_OBJECTS", &objects);
-        command.env("ROCMFORGE_FAKE_HIP_MEMORY", "64G");
+        // What the emulator says of a fault is more than the last line.
+        command.env("ROCMFORGE_FAKE_HIP_MEMORY", "64G").stderr(Stdio::inherit());
         runs.push(parse(&process::stdout_of(&mut command)?, steps)?);
         eprintln!("{} layers of {}: {:.0} s", layers.len(), model.name(), start.elapsed().as_secs_f64());
     }

@@ -197,3 +197,54 @@ fn cells(launches: f64, seconds: f64, estimate: &Estimate, bound: Option<Bound>)
     let bound = bound.map(|bound| bound.to_string()).unwrap_or_default();
     format!("{launches:.0} | {:.2} | {share:.1} % | {bound}", 1e3 * seconds)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::card::CARDS;
+    use super::super::estimate::tests::row;
+    use super::super::launches::Figures;
+    use super::super::recording::{Part, Step};
+    use super::*;
+
+    /// A step whose layers are bound by instructions.
+    fn step(kind: StepKind) -> Step {
+        let busy = row(960, Figures { vector: 1 << 32, load: 1 << 20, loaded_bytes: 1 << 30, ..Figures::default() });
+        let parts = [16, 16, 1].map(|times| Part { times, rows: vec![busy.clone()] });
+        Step { kind, parts: parts.into() }
+    }
+
+    fn recording() -> Recording {
+        let decode = StepKind { sequences: 1, tokens: 1, context: 4096 };
+        let prompt = StepKind { tokens: 512, context: 0, ..decode };
+        Recording { model: "llama-8b:q4_k_m".into(), target: "gfx1100".into(), steps: vec![step(decode), step(prompt)] }
+    }
+
+    #[test]
+    fn the_page_says_what_it_is_and_names_every_card_and_step() {
+        let cards: Vec<&Card> = CARDS.iter().collect();
+        let text = markdown(&recording(), &cards, &Assumptions::USUAL).unwrap();
+        assert!(text.contains("**These are estimates, not measurements.**"));
+        for card in cards {
+            for step in ["decode after 4096", "prompt of 512"] {
+                assert!(text.contains(&format!("### {}: {step}", card.title)), "{} {step}", card.title);
+            }
+        }
+        assert!(!text.contains("NaN") && !text.contains("inf"), "{text}");
+    }
+
+    #[test]
+    fn kernels_that_wait_for_the_wrong_thing_are_told() {
+        let card = Card::named("rx7900xtx").unwrap();
+        let text = markdown(&recording(), &[card], &Assumptions::USUAL).unwrap();
+        let line = "- Radeon RX 7900 XTX, decode after 4096: `matvec_1` of `matvec/q4_k`, 100 %: instructions\n";
+        assert!(text.contains(line), "{text}");
+        assert!(!text.contains("CDNA executes"), "only where a card of that kind is told of");
+    }
+
+    #[test]
+    fn assumptions_are_told_with_their_values() {
+        let assumed = Assumptions { memory_share: 0.5, launch_us: 7.0, ..Assumptions::USUAL };
+        let text = markdown(&recording(), &[&CARDS[0]], &assumed).unwrap();
+        assert!(text.contains("Memory gives 50 % of its bandwidth") && text.contains("next 7 µs pass"), "{text}");
+    }
+}
