@@ -1,7 +1,7 @@
 //! Races between the waves of a workgroup: two use the same byte, one of them writes, and no barrier stands between.
 //!
 //! Waves run one after another here, so that a race does no harm; it is found from who used what since the last barrier.
-//! Atomic operations among themselves are no race.
+//! Atomic operations among themselves are no race, and neither are waves that write the same values.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -21,6 +21,18 @@ pub(crate) struct Conflict {
     pub wave: u32,
     /// What it did with them.
     pub did: &'static str,
+    /// All that is against a write are other writes, which do no harm if they are of the same value.
+    pub only_writes: bool,
+}
+
+impl Conflict {
+    /// The graver one.
+    fn or(found: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (found, other) {
+            (Some(a), Some(b)) => Some(if a.only_writes { b } else { a }),
+            (a, b) => a.or(b),
+        }
+    }
 }
 
 /// Who used a word, or a byte, since a barrier: a bit for each wave.
@@ -54,12 +66,13 @@ impl Cell {
         };
         *mine |= bit;
         let others = others & !bit;
-        if others == 0 { None } else { Some(self.conflict(others)) }
+        if others == 0 { None } else { Some(self.conflict(others, use_)) }
     }
 
     #[cold]
-    fn conflict(&self, others: u32) -> Conflict {
-        let wave = others.trailing_zeros();
+    fn conflict(&self, others: u32, use_: Use) -> Conflict {
+        let graver = if use_ == Use::Write { others & (self.readers | self.atomics) } else { others };
+        let wave = if graver == 0 { others } else { graver }.trailing_zeros();
         let is = |waves: u32| waves >> wave & 1 == 1;
         let did = if is(self.writers) {
             "wrote"
@@ -68,7 +81,7 @@ impl Cell {
         } else {
             "read"
         };
-        Conflict { wave, did }
+        Conflict { wave, did, only_writes: graver == 0 }
     }
 }
 
@@ -100,7 +113,7 @@ impl Words {
             } else {
                 self.note_bytes(word, from..to, wave, use_)
             };
-            found = found.or(conflict);
+            found = Conflict::or(found, conflict);
         }
         found
     }
@@ -113,7 +126,7 @@ impl Words {
             cell.is_split = true;
         }
         let cells = self.split.get_mut(&word)?;
-        bytes.fold(None, |found, byte| found.or(cells[byte].note(wave, use_)))
+        bytes.fold(None, |found, byte| Conflict::or(found, cells[byte].note(wave, use_)))
     }
 }
 
@@ -166,7 +179,8 @@ impl Pages {
             };
             let from = at.max(page * PAGE);
             let to = end.min((page + 1) * PAGE);
-            found = found.or(words.note((from % PAGE) as usize, (to - from) as usize, wave, epoch, use_));
+            let conflict = words.note((from % PAGE) as usize, (to - from) as usize, wave, epoch, use_);
+            found = Conflict::or(found, conflict);
         }
         found
     }
@@ -184,39 +198,58 @@ impl Pages {
 mod tests {
     use super::*;
 
+    fn against(wave: u32, did: &'static str) -> Option<(u32, &'static str)> {
+        Some((wave, did))
+    }
+
+    fn seen(conflict: Option<Conflict>) -> Option<(u32, &'static str)> {
+        conflict.map(|conflict| (conflict.wave, conflict.did))
+    }
+
     #[test]
     fn waves_conflict_where_one_writes_and_no_barrier_stands_between() {
         let mut words = Words::new(64);
-        assert_eq!(words.note(0, 16, 0, 0, Use::Write), None);
-        assert_eq!(words.note(0, 16, 0, 0, Use::Read), None, "its own");
-        assert_eq!(words.note(12, 4, 1, 0, Use::Read), Some(Conflict { wave: 0, did: "wrote" }));
-        assert_eq!(words.note(12, 4, 1, 1, Use::Read), None, "after a barrier");
-        assert_eq!(words.note(12, 4, 2, 1, Use::Write), Some(Conflict { wave: 1, did: "read" }));
-        assert_eq!(words.note(16, 4, 0, 1, Use::Atomic), None);
-        assert_eq!(words.note(16, 4, 1, 1, Use::Atomic), None, "atomics among themselves");
-        assert_eq!(words.note(16, 4, 2, 1, Use::Read), Some(Conflict { wave: 0, did: "changed atomically" }));
+        assert_eq!(seen(words.note(0, 16, 0, 0, Use::Write)), None);
+        assert_eq!(seen(words.note(0, 16, 0, 0, Use::Read)), None, "its own");
+        assert_eq!(seen(words.note(12, 4, 1, 0, Use::Read)), against(0, "wrote"));
+        assert_eq!(seen(words.note(12, 4, 1, 1, Use::Read)), None, "after a barrier");
+        assert_eq!(seen(words.note(12, 4, 2, 1, Use::Write)), against(1, "read"));
+        assert_eq!(seen(words.note(16, 4, 0, 1, Use::Atomic)), None);
+        assert_eq!(seen(words.note(16, 4, 1, 1, Use::Atomic)), None, "atomics among themselves");
+        assert_eq!(seen(words.note(16, 4, 2, 1, Use::Read)), against(0, "changed atomically"));
     }
 
     #[test]
     fn bytes_of_a_word_are_told_apart() {
         let mut words = Words::new(64);
-        assert_eq!(words.note(0, 1, 0, 0, Use::Write), None);
-        assert_eq!(words.note(1, 1, 1, 0, Use::Write), None);
-        assert_eq!(words.note(1, 1, 1, 0, Use::Read), None);
-        assert_eq!(words.note(2, 2, 2, 0, Use::Write), None);
-        assert_eq!(words.note(0, 4, 2, 0, Use::Read), Some(Conflict { wave: 0, did: "wrote" }));
-        assert_eq!(words.note(3, 6, 3, 0, Use::Write), Some(Conflict { wave: 2, did: "wrote" }), "across words");
-        assert_eq!(words.note(0, 4, 3, 1, Use::Write), None, "after a barrier");
-        assert_eq!(words.note(0, 1, 3, 1, Use::Write), None);
+        assert_eq!(seen(words.note(0, 1, 0, 0, Use::Write)), None);
+        assert_eq!(seen(words.note(1, 1, 1, 0, Use::Write)), None);
+        assert_eq!(seen(words.note(1, 1, 1, 0, Use::Read)), None);
+        assert_eq!(seen(words.note(2, 2, 2, 0, Use::Write)), None);
+        assert_eq!(seen(words.note(0, 4, 2, 0, Use::Read)), against(0, "wrote"));
+        assert_eq!(seen(words.note(3, 6, 3, 0, Use::Write)), against(2, "wrote"), "across words");
+        assert_eq!(seen(words.note(0, 4, 3, 1, Use::Write)), None, "after a barrier");
+        assert_eq!(seen(words.note(0, 1, 3, 1, Use::Write)), None);
     }
 
     #[test]
     fn reads_count_on_pages_that_were_written() {
         let mut pages = Pages::default();
-        assert_eq!(pages.note(4090, 4, 0, 0, Use::Read), None);
-        assert_eq!(pages.note(4090, 4, 1, 0, Use::Write), None, "not found, as documented");
-        assert_eq!(pages.note(4092, 8, 0, 0, Use::Read), Some(Conflict { wave: 1, did: "wrote" }));
-        assert_eq!(pages.note(4000, 4, 0, 0, Use::Read), None);
-        assert_eq!(pages.note(4000, 4, 1, 0, Use::Write), Some(Conflict { wave: 0, did: "read" }));
+        assert_eq!(seen(pages.note(4090, 4, 0, 0, Use::Read)), None);
+        assert_eq!(seen(pages.note(4090, 4, 1, 0, Use::Write)), None, "not found, as documented");
+        assert_eq!(seen(pages.note(4092, 8, 0, 0, Use::Read)), against(1, "wrote"));
+        assert_eq!(seen(pages.note(4000, 4, 0, 0, Use::Read)), None);
+        assert_eq!(seen(pages.note(4000, 4, 1, 0, Use::Write)), against(0, "read"));
+    }
+
+    #[test]
+    fn of_several_conflicts_the_gravest_is_named() {
+        let mut words = Words::new(64);
+        words.note(0, 4, 0, 0, Use::Write);
+        words.note(4, 4, 1, 0, Use::Read);
+        let both = words.note(0, 8, 2, 0, Use::Write);
+        assert_eq!((seen(both), both.map(|c| c.only_writes)), (against(1, "read"), Some(false)));
+        words.note(8, 4, 0, 0, Use::Write);
+        assert_eq!(words.note(8, 4, 2, 0, Use::Write).map(|c| c.only_writes), Some(true));
     }
 }

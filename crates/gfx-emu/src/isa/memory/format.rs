@@ -8,6 +8,11 @@ pub(crate) trait Format {
     const KEEPS_HALF: bool = false;
     /// A store takes the high half of its register.
     const TAKES_HIGH: bool = false;
+    /// Whether a word of memory, as it is read, is what a store of a word would write there.
+    fn same(there: u32, stored: u32) -> bool {
+        let bits = 8 * Self::BYTES.min(4) as u32;
+        there == stored & (u32::MAX >> (32 - bits))
+    }
     /// What a load makes of a word of memory, and of the register's old value.
     fn place(raw: u32, old: u32) -> u32;
 }

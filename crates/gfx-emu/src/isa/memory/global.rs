@@ -51,7 +51,7 @@ impl Space for Global {
         at: &Lanes,
         words: &mut Block<N>,
     ) -> Result<[u32; N], Box<Fault>> {
-        note(core, at, F::BYTES, Access::Load)?;
+        note(core, at, F::BYTES, Access::Load, |_, _| false)?;
         let view: &View = core.group.env.memory;
         let (from, to) = at.range(F::BYTES);
         if let Some(allocation) = core.group.recent.find(view, inst.address, from, to) {
@@ -76,7 +76,11 @@ impl Space for Global {
         words: &Block<N>,
         raw: &[u32; N],
     ) -> Outcome {
-        note(core, at, F::BYTES, Access::Store)?;
+        note(core, at, F::BYTES, Access::Store, |lane, address| {
+            // SAFETY: asked for only where an allocation holds the lane's range.
+            let there = |n: usize| unsafe { access::read(address + 4 * n as u64, F::BYTES.min(4)) };
+            (0..N).all(|n| F::same(there(n), words[n][lane]))
+        })?;
         let view: &View = core.group.env.memory;
         let (from, to) = at.range(F::BYTES);
         let common = core.group.recent.find(view, inst.address, from, to);
@@ -110,7 +114,7 @@ impl Space for Global {
         change: &dyn Fn(u64) -> u64,
     ) -> Result<u64, Box<Fault>> {
         let one = Lanes { mask: 1 << lane, ..*at };
-        note(core, &one, bytes, Access::Atomic)?;
+        note(core, &one, bytes, Access::Atomic, |_, _| false)?;
         let address = at.address[lane];
         let allocation = find(core.group.env.memory, at, lane, address, bytes, Access::Atomic)?;
         check_alignment(at, lane, bytes, bytes as u32, Access::Atomic)?;
@@ -196,9 +200,16 @@ pub(super) fn check_alignment(at: &Lanes, lane: usize, bytes: usize, alignment: 
     Err(Fault::in_lane(kind, at.number(lane)))
 }
 
-/// Notes who uses what, for races between the waves of the workgroup.
+/// Notes who uses what, for races between the waves of the workgroup. `is_same` says whether a lane writes what is at
+/// its address, which an allocation holds.
 #[inline(always)]
-fn note(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Outcome {
+fn note(
+    core: &mut Core<'_, '_>,
+    at: &Lanes,
+    bytes: usize,
+    access: Access,
+    is_same: impl Fn(usize, u64) -> bool,
+) -> Outcome {
     if core.group.waves < 2 {
         return Ok(());
     }
@@ -208,16 +219,25 @@ fn note(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Ou
             return Ok(());
         }
     }
-    note_lanes(core, at, bytes, access)
+    note_lanes(core, at, bytes, access, is_same)
 }
 
 #[inline(never)]
-fn note_lanes(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Outcome {
+fn note_lanes(
+    core: &mut Core<'_, '_>,
+    at: &Lanes,
+    bytes: usize,
+    access: Access,
+    is_same: impl Fn(usize, u64) -> bool,
+) -> Outcome {
     let (wave, epoch) = (core.wave.number, core.group.epoch);
     for (lane, address) in at.each() {
         let Some(conflict) = core.group.pages.note(address, bytes, wave, epoch, use_of(access)) else { continue };
         // What is in no allocation is another fault.
         let Some(allocation) = core.group.env.memory.find(address, bytes as u64) else { continue };
+        if access == Access::Store && conflict.only_writes && is_same(lane, address) {
+            continue;
+        }
         let place = format!("{address:#x}, {} bytes into {allocation}", address - allocation.address);
         return Err(race(at.number(lane), access, bytes, place, conflict));
     }

@@ -11,6 +11,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::isa::macros::core;
 use crate::isa::row::{Exec, Semantics};
 use crate::isa::{Inst, Kind};
+use crate::memory::Lds;
 use crate::run::{Core, Counter};
 use crate::wave::LANES;
 
@@ -68,7 +69,11 @@ impl Space for Local {
         words: &Block<N>,
         raw: &[u32; N],
     ) -> Outcome {
-        let (from, to) = check(core, at, F::BYTES, Access::Store)?;
+        let (from, to) = check_bounds(core, at, F::BYTES, Access::Store)?;
+        check_races(core, at, F::BYTES, Access::Store, |lds, lane, address| {
+            let same = |n: usize| F::same(lds.read(address + 4 * n, F::BYTES.min(4)), words[n][lane]);
+            (0..N).all(same)
+        })?;
         let lds = &mut core.group.lds;
         for (lane, address) in at.each() {
             for (n, values) in words.iter().enumerate() {
@@ -114,23 +119,42 @@ impl Space for Local {
     }
 }
 
-/// Checks bounds and races; the range of all lanes.
+/// Checks bounds and races of what writes nothing that could be the same; the range of all lanes.
 #[inline(always)]
 fn check(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Result<(usize, usize), Box<Fault>> {
+    let range = check_bounds(core, at, bytes, access)?;
+    check_races(core, at, bytes, access, |_, _, _| false)?;
+    Ok(range)
+}
+
+#[inline(always)]
+fn check_bounds(core: &Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) -> Result<(usize, usize), Box<Fault>> {
     let (from, to) = at.range(bytes);
     let size = core.group.lds.len() as u64;
-    if to > size {
-        return Err(outside(at, bytes, access, size));
+    if to > size { Err(outside(at, bytes, access, size)) } else { Ok((from as usize, to as usize)) }
+}
+
+/// `is_same` says whether a lane writes what is there.
+#[inline(always)]
+fn check_races(
+    core: &mut Core<'_, '_>,
+    at: &Lanes,
+    bytes: usize,
+    access: Access,
+    is_same: impl Fn(&Lds, usize, usize) -> bool,
+) -> Outcome {
+    if core.group.waves < 2 {
+        return Ok(());
     }
-    if core.group.waves > 1 {
-        let (wave, epoch) = (core.wave.number, core.group.epoch);
-        for (lane, address) in at.each() {
-            if let Some(conflict) = core.group.lds.note(address as usize, bytes, wave, epoch, use_of(access)) {
-                return Err(race(at.number(lane), access, bytes, format!("offset {address} of LDS"), conflict));
-            }
+    let (wave, epoch) = (core.wave.number, core.group.epoch);
+    for (lane, address) in at.each() {
+        let lds = &mut core.group.lds;
+        let Some(conflict) = lds.note(address as usize, bytes, wave, epoch, use_of(access)) else { continue };
+        if !(access == Access::Store && conflict.only_writes && is_same(lds, lane, address as usize)) {
+            return Err(race(at.number(lane), access, bytes, format!("offset {address} of LDS"), conflict));
         }
     }
-    Ok((from as usize, to as usize))
+    Ok(())
 }
 
 #[cold]

@@ -42,7 +42,7 @@ fn atomic_operations_on_lds_are_no_race() {
 fn global_memory_written_by_one_and_used_by_another() {
     let (machine, base) = machine();
     let (store, load) = ("global_store_b32 v[0:1], v2, off", "global_load_b32 v3, v[0:1], off");
-    for second in [store, load] {
+    for second in ["global_store_b32 v[0:1], v4, off", load] {
         let fault = machine.fault_of_waves(&[&[store], &[second]]);
         assert!(is_race(&fault, 0, "wrote"), "{fault}");
         assert!(fault.to_string().contains(&format!("0 bytes into `sums` (256 bytes at {base:#x})")), "{fault}");
@@ -52,4 +52,19 @@ fn global_memory_written_by_one_and_used_by_another() {
     assert!(machine.run_waves(&[&[store, load], &["global_store_b32 v[0:1], v2, off offset:128"]]).is_ok());
     let add = "global_atomic_add_u32 v[0:1], v2, off";
     assert!(machine.run_waves(&[&[add], &[add]]).is_ok());
+}
+
+#[test]
+fn waves_may_write_the_same_values_until_one_reads_them() {
+    let (machine, _) = machine();
+    for [store, other, load] in [
+        ["global_store_b32 v[0:1], v2, off", "global_store_b32 v[0:1], v4, off", "global_load_b32 v3, v[0:1], off"],
+        ["ds_store_b32 v4, v2", "ds_store_b32 v4, v4", "ds_load_b32 v3, v4"],
+    ] {
+        assert!(machine.run_waves(&[&[store], &[store]]).is_ok(), "{store}");
+        assert!(machine.run_waves(&[&[store], &[other]]).is_err(), "{other}");
+        let fault = machine.fault_of_waves(&[&[store], &[store], &[load]]);
+        assert!(is_race(&fault, 0, "wrote"), "{fault}");
+        assert!(machine.run_waves(&[&[store, load], &[store]]).is_err(), "one reads, another writes: {store}");
+    }
 }
