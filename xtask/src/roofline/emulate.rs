@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::file;
 use super::launches::Launches;
-use super::recording::{Recording, Residency, Step, StepKind};
-use super::shape::{LayerKind, Model};
+use super::recording::{Recording, Residency, Step, StepKind, few_layers};
+use super::shape::Model;
 use crate::gpu::{Artifact, Programs};
 use crate::kernels::residency;
 use crate::process;
@@ -38,7 +38,7 @@ pub fn record(model: &Model, steps: &[StepKind], programs: &Programs) -> Result<
     let objects = process::root().join(format!("kernels/objects/{TARGET}.bin"));
     let residency = residencies(&objects)?;
     let mut runs = Vec::new();
-    for layers in layers_of_runs(&model.layer_kinds()) {
+    for layers in few_layers(model) {
         let start = Instant::now();
         let folder = tempfile::tempdir()?;
         let (path, counts) = (folder.path().join("model.gguf"), folder.path().join("counts.jsonl"));
@@ -62,15 +62,6 @@ pub fn record(model: &Model, steps: &[StepKind], programs: &Programs) -> Result<
     };
     let steps = steps.iter().enumerate().map(step).collect::<Result<_>>()?;
     Ok(Recording { model: model.name(), target: TARGET.into(), steps })
-}
-
-/// The layers of each model that is run: what [`Step::from_runs`] needs.
-fn layers_of_runs(kinds: &[LayerKind]) -> Vec<Vec<LayerKind>> {
-    match kinds {
-        [first, second] => vec![vec![*first], vec![*second], vec![*first, *second]],
-        [only] => vec![vec![*only], vec![*only; 2]],
-        _ => Vec::new(),
-    }
 }
 
 /// The launches of each step.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::launches::{Key, Launches, Sum};
-use super::shape::Model;
+use super::shape::{LayerKind, Model};
 
 /// Counts of all steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct Recording {
 pub struct Step {
     #[serde(flatten)]
     pub kind: StepKind,
-    /// What each kind of layer launches, and what runs once a step, in the order of [`Model::layer_kinds`].
+    /// What each kind of layer launches, in the order of [`Model::layer_kinds`], and the last layer with what runs once a step.
     pub parts: Vec<Part>,
 }
 
@@ -72,31 +72,43 @@ pub struct Row {
 pub type Residency = BTreeMap<(String, String), (u64, bool)>;
 
 impl Step {
-    /// From the launches of models with few layers. One kind: with one layer and with two. Two kinds: with one layer of
-    /// the first kind, one of the second, and one of each.
+    /// From the launches of the models of [`few_layers`]. The last layer is told apart from its like, since of a prompt it
+    /// computes only the rows whose logits are wanted.
     ///
     /// # Errors
-    /// If a layer launches less with another beside it, or a kernel is unknown.
+    /// If a layer launches less with another behind it, or a kernel is unknown.
     pub fn from_runs(kind: StepKind, model: &Model, runs: &[Launches], residency: &Residency) -> Result<Self> {
-        let kinds = model.layer_kinds();
         let without = |all: &Launches, part: &Launches| all.clone().plus(part, -1).checked();
-        let (layers, rest) = match (kinds.len(), runs) {
-            (1, [one, two]) => {
-                let layer = without(two, one)?;
-                let rest = without(one, &layer)?;
-                (vec![layer], rest)
+        let (layers, end) = match runs {
+            [last, two] => (vec![without(two, last)?], last),
+            [first, last, first_last, last_first] => {
+                (vec![without(first_last, last)?, without(last_first, first)?], last)
             }
-            (2, [first, second, both]) => {
-                let layers = vec![without(both, second)?, without(both, first)?];
-                let rest = without(first, &layers[0])?;
-                (layers, rest)
-            }
-            _ => anyhow::bail!("{} runs for {} kinds of layers", runs.len(), kinds.len()),
+            _ => bail!("{} runs, which should be 2 or 4", runs.len()),
         };
-        let times = kinds.iter().map(|kind| kind.layers).chain([1]);
-        let parts = layers.iter().chain([&rest]).zip(times);
+        let times = times_of_parts(model);
+        ensure!(times.len() == layers.len() + 1, "{} kinds of layers for {} parts", layers.len(), times.len());
+        let parts = layers.iter().chain([end]).zip(times);
         Ok(Self { kind, parts: parts.map(|(launches, n)| Part::new(n, launches, residency)).collect::<Result<_>>()? })
     }
+}
+
+/// The layers of the models that are run: each kind as the last one, and each before the other.
+pub fn few_layers(model: &Model) -> Vec<Vec<LayerKind>> {
+    match model.layer_kinds()[..] {
+        [first, last] => vec![vec![first], vec![last], vec![first, last], vec![last, first]],
+        [only] => vec![vec![only], vec![only; 2]],
+        _ => Vec::new(),
+    }
+}
+
+/// How often a step does what each part does: the layers of each kind but for the last one, and then that with what runs
+/// once a step.
+fn times_of_parts(model: &Model) -> Vec<u64> {
+    let mut times: Vec<u64> = model.layer_kinds().iter().map(|kind| kind.layers).collect();
+    times.iter_mut().last().into_iter().for_each(|layers| *layers -= 1);
+    times.push(1);
+    times
 }
 
 impl Part {
@@ -151,7 +163,7 @@ mod tests {
     const DECODE: StepKind = StepKind { sequences: 1, tokens: 1, context: 0 };
 
     fn residency() -> Residency {
-        ["layer", "more", "once"].map(|name| (("m".into(), name.into()), (16, true))).into()
+        ["layer", "more", "last", "once"].map(|name| (("m".into(), name.into()), (16, true))).into()
     }
 
     fn run(kernels: &[&str]) -> Launches {
@@ -165,26 +177,33 @@ mod tests {
     }
 
     #[test]
-    fn two_lengths_tell_layers_from_the_rest() {
+    fn a_second_layer_tells_what_one_launches() {
         let model = Model::named("llama-8b:q4_0").unwrap();
-        let runs = [run(&["layer", "once"]), run(&["layer", "layer", "once"])];
+        let runs = [run(&["last", "once"]), run(&["layer", "last", "once"])];
         let step = Step::from_runs(DECODE, &model, &runs, &residency()).unwrap();
-        assert_eq!(kernels(&step), [(32, vec!["layer"]), (1, vec!["once"])]);
+        assert_eq!(kernels(&step), [(31, vec!["layer"]), (1, vec!["last", "once"])]);
+        let error = Step::from_runs(DECODE, &model, &[run(&["last"]), run(&["layer"])], &residency()).unwrap_err();
+        assert!(error.to_string().contains("last of m runs less often"), "{error}");
     }
 
     #[test]
-    fn three_models_tell_two_kinds_of_layers_from_the_rest() {
+    fn four_models_tell_two_kinds_of_layers_apart() {
         let model = Model::named("llama-8b:q4_k_m").unwrap();
-        let runs = [run(&["layer", "once"]), run(&["more", "layer", "once"]), run(&["more", "layer", "layer", "once"])];
+        let ends = [&["last", "once"][..], &["last", "more", "once"]];
+        let runs =
+            [ends[0].into(), ends[1].into(), [&["layer"], ends[1]].concat(), [&["layer", "more"], ends[0]].concat()];
+        let runs = runs.map(|kernels: Vec<&str>| run(&kernels));
         let step = Step::from_runs(DECODE, &model, &runs, &residency()).unwrap();
-        assert_eq!(kernels(&step), [(16, vec!["layer"]), (16, vec!["layer", "more"]), (1, vec!["once"])]);
+        let expected = [(16, vec!["layer"]), (15, vec!["layer", "more"]), (1, vec!["last", "more", "once"])];
+        assert_eq!(kernels(&step), expected);
         assert!(Step::from_runs(DECODE, &model, &runs[..2], &residency()).is_err());
+        assert_eq!(few_layers(&model).iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 2, 2]);
     }
 
     #[test]
     fn a_recording_comes_back_from_its_file() {
         let model = Model::named("llama-8b:q4_0").unwrap();
-        let runs = [run(&["layer", "once"]), run(&["layer", "layer", "once"])];
+        let runs = [run(&["last", "once"]), run(&["layer", "last", "once"])];
         let steps = vec![Step::from_runs(DECODE, &model, &runs, &residency()).unwrap()];
         let recording = Recording { model: model.name(), target: "gfx1100".into(), steps };
         let folder = tempfile::tempdir().unwrap();

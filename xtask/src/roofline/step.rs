@@ -94,11 +94,13 @@ impl Line {
     }
 }
 
-/// Matrices that each part of a step reads.
+/// Matrices that each part of a step reads: a layer of each kind, and the last one with the head.
 fn tensors_of_parts(model: &Model) -> Vec<Vec<Tensor>> {
-    let layers = model.layer_kinds().into_iter().map(|kind| model.layer(0, kind));
-    let matrices = |tensors: Vec<Tensor>| tensors.into_iter().filter(Tensor::is_matrix).collect();
-    layers.map(matrices).chain([model.head().into_iter().collect()]).collect()
+    let mut parts: Vec<Vec<Tensor>> = model.layer_kinds().into_iter().map(|kind| model.layer(0, kind)).collect();
+    let end = parts.last().into_iter().flatten().cloned().chain(model.head()).collect();
+    parts.push(end);
+    parts.iter_mut().for_each(|tensors| tensors.retain(Tensor::is_matrix));
+    parts
 }
 
 /// What each row has to get from memory: matrices once in a step, and the keys and values of the context.
@@ -141,12 +143,9 @@ mod tests {
     }
 
     fn step(context: u64) -> Step {
-        let layer = Part {
-            times: 32,
-            rows: vec![matvec("matvec/q4_0", 3000), matvec("matvec/q4_0", 1000), matvec("attention/decode_f16", 10)],
-        };
-        let rest = Part { times: 1, rows: vec![matvec("matvec/q4_0", 10)] };
-        Step { kind: StepKind { sequences: 1, tokens: 1, context }, parts: vec![layer, rest] }
+        let rows = vec![matvec("matvec/q4_0", 3000), matvec("matvec/q4_0", 1000), matvec("attention/decode_f16", 10)];
+        let parts = [31, 1].map(|times| Part { times, rows: rows.clone() });
+        Step { kind: StepKind { sequences: 1, tokens: 1, context }, parts: parts.into() }
     }
 
     #[test]
