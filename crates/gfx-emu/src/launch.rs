@@ -75,6 +75,9 @@ pub const LDS_MAX: u64 = 64 << 10;
 /// Private memory of a lane where a kernel calls functions that the compiler did not see, bytes.
 const DYNAMIC_STACK: u32 = 16 << 10;
 
+/// A buffer's descriptor that says that lanes take turns in it, and nothing else: of private memory.
+const PRIVATE_BUFFER: [u32; 4] = [0, 1 << 31, 0, 0];
+
 /// How a grid is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
@@ -135,6 +138,7 @@ pub fn launch(
         pointers: Pointers {
             kernarg: kernarg_address,
             dispatch_packet: packet.as_ptr() as u64,
+            private_segment_buffer: PRIVATE_BUFFER,
             private_segment_size: kernel.descriptor.private_segment_fixed_size,
             ..Pointers::default()
         },

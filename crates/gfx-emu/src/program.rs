@@ -24,7 +24,7 @@ pub enum ProgramError {
 }
 
 /// Targets whose instructions are known, for messages.
-const KNOWN: &str = "gfx11xx and gfx12xx";
+const KNOWN: &str = "gfx10xx, gfx11xx and gfx12xx";
 
 /// Whether code for a target such as `gfx1100` or `gfx1100:xnack-` can be executed.
 ///
@@ -103,6 +103,7 @@ impl Program {
 
 fn isa(generation: Generation, wave64: bool) -> Option<&'static Isa> {
     match generation {
+        Generation::Gfx10 => Some(Isa::gfx10(wave64)),
         Generation::Gfx11 => Some(Isa::gfx11(wave64)),
         Generation::Gfx12 => Some(Isa::gfx12(wave64)),
         _ => None,

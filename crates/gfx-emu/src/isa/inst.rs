@@ -45,6 +45,62 @@ impl Dpp {
     pub const NONE: u8 = 255;
 }
 
+/// Part of a register of 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Select {
+    /// 0 to 3: this byte; 4 and 5: this half; else all.
+    pub part: u8,
+    /// Whether its sign is extended.
+    pub signed: bool,
+}
+
+impl Select {
+    /// First bit and bits of a part.
+    fn place(part: u8) -> (u32, u32) {
+        match part {
+            0..=3 => (8 * u32::from(part), 8),
+            4 | 5 => (16 * u32::from(part & 1), 16),
+            _ => (0, 32),
+        }
+    }
+
+    /// The part of a value.
+    pub fn of(self, value: u32) -> u32 {
+        let (first, count) = Self::place(self.part);
+        let top = value << (32 - first - count);
+        if self.signed { (top as i32 >> (32 - count)) as u32 } else { top >> (32 - count) }
+    }
+}
+
+/// Operands that are parts of registers ("SDWA"; RDNA2 ISA guide, 6.6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subword {
+    /// Parts of the first two sources.
+    pub src: [Select; 2],
+    /// Part of the result's register that is written, as [`Select::part`] counts.
+    pub dst: u8,
+    /// The rest of it: 0 becomes zero, 1 the sign, 2 stays.
+    pub unused: u8,
+}
+
+impl Subword {
+    /// In [`Subword::dst`]: all of the register.
+    pub const WHOLE: u8 = 6;
+
+    /// A result as it lies in its register, whose value was `old`.
+    pub fn placed(&self, value: u32, old: u32) -> u32 {
+        let (first, count) = Select::place(self.dst);
+        let mask = u32::MAX >> (32 - count) << first;
+        let part = value << first & mask;
+        let above = u32::MAX.checked_shl(first + count).unwrap_or(0);
+        match self.unused {
+            1 if part >> (first + count - 1) & 1 == 1 => part | above,
+            2 => part | old & !mask,
+            _ => part,
+        }
+    }
+}
+
 /// A set of registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Regs {
@@ -161,6 +217,8 @@ pub struct Inst {
     pub target: u32,
     /// Exchange of lanes before the operation.
     pub dpp: Option<Box<Dpp>>,
+    /// Operands that are parts of registers.
+    pub subword: Option<Box<Subword>>,
     /// The two operations of a dual instruction, in an order in which neither overwrites what the other reads.
     pub dual: Option<Box<[Inst; 2]>>,
     /// Registers that are read.
@@ -192,6 +250,7 @@ impl Inst {
             offset1: 0,
             target: u32::MAX,
             dpp: None,
+            subword: None,
             dual: None,
             reads: Regs::default(),
             writes: Regs::default(),

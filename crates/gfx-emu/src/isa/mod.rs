@@ -8,6 +8,7 @@ pub(crate) mod macros;
 pub(crate) mod memory;
 mod named;
 pub mod operand;
+pub mod rdna2;
 pub mod rdna3;
 pub mod rdna4;
 pub mod row;
@@ -18,6 +19,7 @@ pub use inst::{Dpp, Inst, Regs, Src};
 pub use row::{Class, Depends, Exec, Form, Kind, Row};
 
 use crate::object::Generation;
+use crate::wave::slot;
 
 /// One encoding's rows by opcode.
 #[derive(Debug, Clone, Default)]
@@ -101,6 +103,12 @@ pub static DUAL: Row = Row {
 };
 
 impl Isa {
+    /// RDNA2 with waves of 32 or 64 lanes.
+    pub fn gfx10(wave64: bool) -> &'static Self {
+        static ISA: LazyLock<[Isa; 2]> = LazyLock::new(|| [rdna2::isa(false), rdna2::isa(true)]);
+        &ISA[usize::from(wave64)]
+    }
+
     /// RDNA3 with waves of 32 or 64 lanes.
     pub fn gfx11(wave64: bool) -> &'static Self {
         static ISA: LazyLock<[Isa; 2]> = LazyLock::new(|| [rdna3::isa(false), rdna3::isa(true)]);
@@ -136,9 +144,11 @@ impl Isa {
         ]
     }
 
-    /// The slot of a scalar register's code.
+    /// The slot of a scalar register's code. RDNA2 has M0 and the null register the other way round.
     fn slot(&self, code: u32) -> u8 {
-        (code & 127) as u8
+        let slot = (code & 127) as u8;
+        let swaps = self.generation == Generation::Gfx10 && matches!(slot, slot::NULL | slot::M0);
+        slot ^ u8::from(swaps)
     }
 
     /// Instructions of one and two operands and comparisons have a long encoding as well.

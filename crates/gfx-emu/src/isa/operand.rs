@@ -31,6 +31,7 @@ pub trait Output: Copy {
 pub fn bits32(wave: &Wave, inst: &Inst, n: usize, half: usize) -> [u32; LANES] {
     match inst.src[n] {
         Src::V(register) if n == 0 && inst.dpp.is_some() => exchanged(wave, inst, register, half),
+        Src::V(_) | Src::S(_) if n < 2 && inst.subword.is_some() => part(wave, inst, n, half),
         Src::V(register) => *wave.v(half, register),
         Src::S(register) => [wave.s(register); LANES],
         Src::K(value) => [value as u32; LANES],
@@ -43,6 +44,27 @@ pub fn bits32(wave: &Wave, inst: &Inst, n: usize, half: usize) -> [u32; LANES] {
 fn exchanged(wave: &Wave, inst: &Inst, register: u16, half: usize) -> [u32; LANES] {
     let values = wave.v(half, register);
     inst.dpp.as_ref().map_or(*values, |dpp| dpp::exchange(wave, dpp, half, values))
+}
+
+/// A source that is part of a register.
+#[inline(never)]
+fn part(wave: &Wave, inst: &Inst, n: usize, half: usize) -> [u32; LANES] {
+    let whole = match inst.src[n] {
+        Src::V(register) => *wave.v(half, register),
+        Src::S(register) => [wave.s(register); LANES],
+        _ => [0; LANES],
+    };
+    inst.subword.as_ref().map_or(whole, |subword| whole.map(|value| subword.src[n].of(value)))
+}
+
+/// Writes a result to part of a register.
+#[inline(never)]
+fn write_part(wave: &mut Wave, inst: &Inst, half: usize, values: &[u32; LANES]) {
+    let Some(subword) = &inst.subword else { return };
+    let old = wave.v(half, inst.dst);
+    let placed = std::array::from_fn(|lane| subword.placed(values[lane], old[lane]));
+    let lanes = wave.lanes_of(inst, half);
+    wave.write(half, inst.dst, lanes, &placed);
 }
 
 #[cold]
@@ -317,6 +339,9 @@ impl Output for u32 {
     const ZERO: Self = 0;
     #[inline(always)]
     fn write<A: Arith>(_: A, wave: &mut Wave, inst: &Inst, half: usize, values: &[Self; LANES]) {
+        if inst.subword.is_some() {
+            return write_part(wave, inst, half, values);
+        }
         let lanes = wave.lanes_of(inst, half);
         wave.write(half, inst.dst, lanes, values);
     }
@@ -398,6 +423,9 @@ impl Output for u16 {
     const ZERO: Self = 0;
     #[inline(always)]
     fn write<A: Arith>(_: A, wave: &mut Wave, inst: &Inst, half: usize, values: &[Self; LANES]) {
+        if inst.subword.is_some() {
+            return write_part(wave, inst, half, &values.map(u32::from));
+        }
         let lanes = wave.lanes_of(inst, half);
         let old = *wave.v(half, inst.dst);
         let merged = if inst.opsel >> 3 & 1 == 1 {

@@ -67,7 +67,7 @@ fn a_product_of_quantised_blocks_is_the_same_bit_by_bit() {
 fn ids_of_a_grid_in_three_dimensions_are_where_each_target_has_them() {
     let (grid, block) = ([3, 2, 2], [5u32, 3, 2]);
     let total = 3 * 2 * 2 * 5 * 3 * 2;
-    for (target, object) in objects!("several", "gfx1100", "gfx1201") {
+    for (target, object) in objects!("several", "gfx1030", "gfx1100", "gfx1201") {
         let memory = Memory::new();
         let out = memory.allocate(4 * total, "out");
         run(target, object, "indices", &Dispatch { grid, block, dynamic_lds: 0 }, bytemuck::bytes_of(&out), &memory);
@@ -85,7 +85,7 @@ fn ids_of_a_grid_in_three_dimensions_are_where_each_target_has_them() {
 #[test]
 fn barriers_order_lds_on_each_target() {
     const COUNT: u32 = 128;
-    for (target, object) in objects!("several", "gfx1100", "gfx1201") {
+    for (target, object) in objects!("several", "gfx1030", "gfx1100", "gfx1201") {
         let memory = Memory::new();
         let x: Vec<u32> = (0..COUNT).map(|i| 3 * i + 1).collect();
         let addresses = [memory.allocate(4 * COUNT as usize, "y"), memory.allocate_from(&x, "x")];
@@ -94,6 +94,40 @@ fn barriers_order_lds_on_each_target() {
         let sum: u32 = x[..32].iter().sum();
         let expected: Vec<u32> = x.iter().rev().map(|x| x + sum).collect();
         assert_eq!(memory.read::<u32>(addresses[0], COUNT as usize).unwrap(), expected, "{target}");
+    }
+}
+
+const ONE_WAVE: Dispatch = Dispatch { grid: [1, 1, 1], block: [32, 1, 1], dynamic_lds: 0 };
+
+#[test]
+fn bytes_and_halves_of_registers_are_operands() {
+    let x: Vec<u32> = (0..32u32).map(|i| i.wrapping_mul(2_654_435_761) ^ 0x80ff_7f01).collect();
+    let expected: Vec<f32> = x
+        .iter()
+        .map(|word| {
+            let places = (1..).zip(word.to_le_bytes());
+            places.map(|(place, byte)| place as f32 * f32::from(byte as i8)).sum::<f32>() - (word >> 16) as f32
+        })
+        .collect();
+    for (target, object) in objects!("parts", "gfx1030", "gfx1100", "gfx1201") {
+        let memory = Memory::new();
+        let addresses = [memory.allocate(4 * 32, "y"), memory.allocate_from(&x, "x")];
+        run(target, object, "bytes", &ONE_WAVE, bytemuck::bytes_of(&addresses), &memory);
+        assert_eq!(memory.read::<f32>(addresses[0], 32).unwrap(), expected, "{target}");
+    }
+}
+
+#[test]
+fn each_lane_has_private_memory() {
+    let x: Vec<u32> = (0..16).map(|i| 1000 * i).collect();
+    let order: Vec<u32> = (0..32).map(|i| 7 * i + 3).collect();
+    let expected: Vec<u32> = (0..32).zip(&order).map(|(lane, at)| 1000 * (at % 96 % 16) + lane).collect();
+    for (target, object) in objects!("parts", "gfx1030", "gfx1100", "gfx1201") {
+        let memory = Memory::new();
+        let addresses =
+            [memory.allocate(4 * 32, "y"), memory.allocate_from(&x, "x"), memory.allocate_from(&order, "order")];
+        run(target, object, "permuted", &ONE_WAVE, bytemuck::bytes_of(&addresses), &memory);
+        assert_eq!(memory.read::<u32>(addresses[0], 32).unwrap(), expected, "{target}");
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Scalar and vector encodings are nearly the same in all generations; a file for each generation has what differs.
 
+mod rdna2;
 mod rdna3;
 mod rdna4;
 mod scalar;
@@ -29,7 +30,7 @@ const LITERAL: u32 = 255;
 
 /// Decodes the instruction at the front; `None`: there is no such one.
 pub fn decode(isa: &Isa, words: Words<'_>, address: u64) -> Option<Inst> {
-    let decoder = Decoder { isa, words, address, used: 1, literal: None };
+    let decoder = Decoder { isa, words, address, used: 1, literal: None, subword: None };
     let mut inst = decoder.decode()?;
     if !names_registers(&inst) {
         return None;
@@ -54,6 +55,8 @@ struct Decoder<'a> {
     /// Words used so far.
     used: usize,
     literal: Option<u32>,
+    /// The word that says which parts of registers operands are.
+    subword: Option<u32>,
 }
 
 fn bits(word: u32, first: u32, count: u32) -> u32 {
@@ -64,6 +67,7 @@ impl Decoder<'_> {
     fn decode(mut self) -> Option<Inst> {
         let word = self.words.get(0)?;
         let mut inst = match self.isa.generation {
+            Generation::Gfx10 => self.rdna2(word),
             Generation::Gfx11 => self.rdna3(word),
             Generation::Gfx12 => self.rdna4(word),
             _ => None,

@@ -17,7 +17,7 @@ impl Decoder<'_> {
         }
     }
 
-    fn smem(&mut self, word: u32) -> Option<Inst> {
+    pub(super) fn smem(&mut self, word: u32) -> Option<Inst> {
         let high = self.next()?;
         let row = self.isa.smem.row(bits(word, 18, 8))?;
         let mut inst = self.inst(row);

@@ -11,6 +11,7 @@ use crate::wave::{SPARE_VGPR, slot};
 /// Source codes with a meaning of their own.
 const DPP8: u32 = 233;
 const DPP8_FETCH_INACTIVE: u32 = 234;
+const SUBWORD: u32 = 249;
 const DPP16: u32 = 250;
 
 impl Decoder<'_> {
@@ -29,6 +30,7 @@ impl Decoder<'_> {
                 self.true16(inst, 0, bits(word, 0, 8), kind);
                 inst.dpp = Some(Box::new(dpp::dpp8(word >> 8, code == DPP8_FETCH_INACTIVE)));
             }
+            SUBWORD if self.isa.generation == Generation::Gfx10 => self.subword(inst)?,
             256.. => self.true16(inst, 0, code - 256, kind),
             _ => inst.src[0] = self.source(code, kind)?,
         }
@@ -75,6 +77,7 @@ impl Decoder<'_> {
         self.first_source(&mut inst, bits(word, 0, 9), Self::kind(row, 0))?;
         self.second_source(&mut inst, bits(word, 9, 8))?;
         inst.sdst = slot::VCC;
+        self.finish_subword(&mut inst);
         Some(inst)
     }
 
@@ -118,6 +121,7 @@ impl Decoder<'_> {
         self.first_source(&mut inst, bits(word, 0, 9), Self::kind(row, 0))?;
         self.true16(&mut inst, 1, bits(word, 9, 8), Self::kind(row, 1));
         inst.sdst = if self.isa.is_cmpx(row) { slot::EXEC } else { slot::VCC };
+        self.finish_subword(&mut inst);
         Some(inst)
     }
 

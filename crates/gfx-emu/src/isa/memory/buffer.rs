@@ -4,12 +4,14 @@
 //! fault.
 
 use super::format::Format;
-use super::global::Global;
+use super::global::{Flat, Global};
 use super::{Access, Block, Lanes, Outcome, Space, check_address, vgpr};
+use crate::abi::PRIVATE_APERTURE;
 use crate::fault::{Fault, FaultKind};
 use crate::isa::inst::flags;
 use crate::isa::operand::scalar32;
 use crate::isa::{Inst, Kind, Src};
+use crate::object::Generation;
 use crate::run::{Core, Counter};
 use crate::wave::{LANES, Wave, slot};
 
@@ -59,7 +61,7 @@ impl Space for Buffer {
     fn lanes(core: &mut Core<'_, '_>, inst: &Inst, half: usize, mask: u32) -> Result<Lanes, Box<Fault>> {
         let wave = &*core.wave;
         let descriptor = Descriptor::of(wave, if let Src::S(first) = inst.src[2] { first } else { slot::NULL });
-        if descriptor.is_swizzled {
+        if descriptor.is_swizzled && core.group.env.program.object().target().generation() != Generation::Gfx10 {
             return Err(Fault::new(FaultKind::Unsupported { what: "a swizzled buffer".to_owned() }));
         }
         let mut register = vgpr(inst.src[0]);
@@ -74,6 +76,13 @@ impl Space for Buffer {
         };
         let index = take(flags::IDXEN)?;
         let offset = take(flags::OFFEN)?;
+        if descriptor.is_swizzled {
+            // RDNA2 reaches private memory so. Lanes take turns in it, so that a scalar offset counts all of theirs.
+            let lanes = (LANES * wave.halves) as u32;
+            let constant = (scalar32(wave, inst, 3) / lanes).wrapping_add_signed(inst.offset);
+            let address = offset.map(|offset| PRIVATE_APERTURE | u64::from(offset.wrapping_add(constant)));
+            return Ok(Lanes { half, mask, address });
+        }
         let constant = u64::from(scalar32(wave, inst, 3)) + u64::from(inst.offset as u32);
         let address = std::array::from_fn(|lane| {
             let offset = u64::from(index[lane]) * descriptor.stride + u64::from(offset[lane]) + constant;
@@ -85,7 +94,7 @@ impl Space for Buffer {
     }
 
     fn count(core: &mut Core<'_, '_>, at: &Lanes, bytes: usize, access: Access) {
-        Global::count(core, at, bytes, access);
+        Flat::count(core, at, bytes, access);
     }
 
     fn read<F: Format, const N: usize>(
@@ -94,7 +103,7 @@ impl Space for Buffer {
         at: &Lanes,
         words: &mut Block<N>,
     ) -> Result<[u32; N], Box<Fault>> {
-        Global::read::<F, N>(core, inst, at, words)
+        Flat::read::<F, N>(core, inst, at, words)
     }
 
     fn write<F: Format, const N: usize>(
@@ -104,7 +113,7 @@ impl Space for Buffer {
         words: &Block<N>,
         raw: &[u32; N],
     ) -> Outcome {
-        Global::write::<F, N>(core, inst, at, words, raw)
+        Flat::write::<F, N>(core, inst, at, words, raw)
     }
 
     fn update(
@@ -115,7 +124,7 @@ impl Space for Buffer {
         bytes: usize,
         change: &dyn Fn(u64) -> u64,
     ) -> Result<u64, Box<Fault>> {
-        Global::update(core, inst, at, lane, bytes, change)
+        Flat::update(core, inst, at, lane, bytes, change)
     }
 }
 

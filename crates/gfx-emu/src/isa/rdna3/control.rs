@@ -303,6 +303,8 @@ fn field(selector: u32) -> (u32, u32, u32) {
 }
 
 const HW_REG_MODE: u32 = 1;
+const HW_REG_FLAT_SCR_LO: u32 = 20;
+const HW_REG_FLAT_SCR_HI: u32 = 21;
 const HW_REG_SHADER_CYCLES: u32 = 29;
 
 fn hardware_register(core: &mut Core<'_, '_>, selector: u32) -> Result<u32, Box<Fault>> {
@@ -318,6 +320,10 @@ fn hardware_register(core: &mut Core<'_, '_>, selector: u32) -> Result<u32, Box<
 
 fn set_hardware_register(core: &mut Core<'_, '_>, selector: u32, value: u32) -> Outcome {
     let (number, first, width) = field(selector);
+    if matches!(number, HW_REG_FLAT_SCR_LO | HW_REG_FLAT_SCR_HI) {
+        // Private memory is where it is, whatever RDNA2's kernels say at their beginning.
+        return Ok(());
+    }
     if number != HW_REG_MODE {
         return Err(Fault::new(FaultKind::Unsupported { what: format!("writing hardware register {number}") }));
     }

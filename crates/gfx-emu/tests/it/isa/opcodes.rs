@@ -6,6 +6,8 @@ use gfx_emu::isa::decode::{Words, decode};
 /// Lines of an encoding, a name and words.
 pub(super) const OPCODES: &str = include_str!("../../data/gfx1100-opcodes.txt");
 
+/// The same of RDNA2.
+const OPCODES_GFX10: &str = include_str!("../../data/gfx1030-opcodes.txt");
 /// The same of RDNA4.
 const OPCODES_GFX12: &str = include_str!("../../data/gfx1201-opcodes.txt");
 
@@ -77,5 +79,21 @@ fn is_absent_in_gfx12(name: &str) -> bool {
 #[test]
 fn every_opcode_of_rdna4_has_the_name_and_length_that_llvm_gives_it() {
     let wrong = wrong(Isa::gfx12(false), OPCODES_GFX12.lines(), is_absent_in_gfx12);
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What RDNA2 has and is not there: graphics, comparing exchanges in LDS, atomic operations on doubles, dot products of
+/// halves that are integers, positions of zeros.
+fn is_absent_in_gfx10(name: &str) -> bool {
+    const PREFIXES: [&str; 4] = ["ds_cmpst_", "v_interp_", "v_dot2_", "s_ff0_"];
+    const DOUBLES: [&str; 3] = ["_atomic_fcmpswap_x2", "_atomic_fmin_x2", "_atomic_fmax_x2"];
+    GRAPHICS.contains(&name)
+        || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || DOUBLES.iter().any(|suffix| name.ends_with(suffix))
+}
+
+#[test]
+fn every_opcode_of_rdna2_has_the_name_and_length_that_llvm_gives_it() {
+    let wrong = wrong(Isa::gfx10(false), OPCODES_GFX10.lines(), is_absent_in_gfx10);
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
