@@ -326,3 +326,27 @@ fn add_source(regs: &mut Regs, src: Src, kind: Kind, half: Option<bool>, mask_sl
         (Src::Scc | Src::K(_) | Src::VccZ | Src::ExecZ, _) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_taken_with_or_without_their_sign() {
+        let of = |part, signed| Select { part, signed }.of(0x89ab_4c7d);
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6].map(|part| of(part, false)),
+            [0x7d, 0x4c, 0xab, 0x89, 0x4c7d, 0x89ab, 0x89ab_4c7d]
+        );
+        assert_eq!([0, 2, 4, 5].map(|part| of(part, true)), [0x7d, 0xffff_ffab, 0x4c7d, 0xffff_89ab]);
+    }
+
+    #[test]
+    fn results_fill_clear_or_leave_the_rest_of_a_register() {
+        let whole = Select { part: Subword::WHOLE, signed: false };
+        let placed = |dst, unused| Subword { src: [whole; 2], dst, unused }.placed(0x1234_5682, 0xaabb_ccdd);
+        assert_eq!([0, 1, 2].map(|unused| placed(1, unused)), [0x8200, 0xffff_8200, 0xaabb_82dd]);
+        assert_eq!([0, 1, 2].map(|unused| placed(5, unused)), [0x5682_0000, 0x5682_0000, 0x5682_ccdd]);
+        assert_eq!([0, 1, 2].map(|unused| placed(Subword::WHOLE, unused)), [0x1234_5682; 3]);
+    }
+}

@@ -223,3 +223,30 @@ fn retire(queue: &mut VecDeque<Pending>, count: usize) {
         queue.pop_front();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scalar(slot: u8) -> Regs {
+        let mut regs = Regs::default();
+        regs.add_s(slot, 1);
+        regs
+    }
+
+    #[test]
+    fn counters_of_their_own_are_waited_for_one_by_one() {
+        let mut track = Track::new(u64::MAX);
+        track.issue(Counter::Lds, scalar(1), 0x10);
+        track.issue(Counter::Scalar, scalar(2), 0x20);
+        track.issue(Counter::Lds, scalar(3), 0x30);
+        track.wait_one(Counter::Lds, 1);
+        assert_eq!([1, 2, 3].map(|slot| track.cause(&scalar(slot))), [None, Some(0x20), Some(0x30)]);
+        // Scalar loads return in any order: one that may be left is any of them.
+        track.issue(Counter::Scalar, scalar(4), 0x40);
+        track.wait_one(Counter::Scalar, 1);
+        assert_eq!([2, 4].map(|slot| track.cause(&scalar(slot))), [Some(0x20), Some(0x40)]);
+        track.wait_one(Counter::Scalar, 0);
+        assert_eq!([2, 3, 4].map(|slot| track.cause(&scalar(slot))), [None, Some(0x30), None]);
+    }
+}
