@@ -10,6 +10,7 @@ const DROPPED_WITH_VALUE: &[&str] = &["-mllvm", "-Xclang", "-target", "-x"];
 /// What options of clang are called in NVRTC.
 const RENAMED: &[(&str, &str)] = &[
     ("-ffp-contract=fast", "--fmad=true"),
+    ("-ffp-contract=fast-honor-pragmas", "--fmad=true"),
     ("-ffp-contract=on", "--fmad=true"),
     ("-ffp-contract=off", "--fmad=false"),
     ("-ffast-math", "--use_fast_math"),
@@ -69,7 +70,14 @@ mod tests {
     #[test]
     fn the_usual_options() {
         check(
-            &["--offload-arch=sm_90", "-O3", "-std=c++17", "-ffp-contract=fast", "-DRF_TYPE=Q4_0", "-Ikernels/include"],
+            &[
+                "--offload-arch=sm_90",
+                "-O3",
+                "-std=c++17",
+                "-ffp-contract=fast-honor-pragmas",
+                "-DRF_TYPE=Q4_0",
+                "-Ikernels/include",
+            ],
             &["--gpu-architecture=sm_90a", "-std=c++17", "--fmad=true", "-DRF_TYPE=Q4_0", "-Ikernels/include"],
         );
     }
