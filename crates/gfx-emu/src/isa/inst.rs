@@ -155,7 +155,15 @@ impl Regs {
 
     /// The vector registers in order.
     pub fn vgprs(&self) -> impl Iterator<Item = u16> + '_ {
-        (0..VGPRS as u16).filter(|r| self.has_v(*r))
+        (0..4).flat_map(|word| {
+            let mut left = self.v[word] | self.v[word + 4];
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as u16;
+                // Clears the lowest bit; of none there is nothing to clear.
+                left &= left.wrapping_sub(1);
+                (bit < 64).then_some(64 * word as u16 + bit)
+            })
+        })
     }
 
     /// Whether a vector register, or half of it, is in it.

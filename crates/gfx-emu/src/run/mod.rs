@@ -231,7 +231,7 @@ fn watched_part(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
         return Err(decides(wave, inst, half, undefined[half], DECIDES_SCALAR));
     }
     let undefined_low = if inst.row.depends == Depends::LowOnLow { lanes(true) } else { undefined };
-    let origin = inst.reads.vgprs().find_map(|register| wave.track.origin(register));
+    let origin = if undefined == [0; 2] { None } else { inst.reads.vgprs().find_map(|r| wave.track.origin(r)) };
     let written = [wave.lanes_of(inst, 0), if wave.halves == 2 { wave.lanes_of(inst, 1) } else { 0 }];
     execute(wave, inst);
     // An addition with a carry writes a vector register, too.
