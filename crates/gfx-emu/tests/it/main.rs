@@ -1,4 +1,6 @@
 //! Code objects made by a compiler, loaded and executed.
+#![allow(clippy::needless_range_loop, reason = "a lane is the index of several arrays")]
+#![allow(clippy::type_complexity, reason = "tables of cases hold formulas")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod abi;

@@ -22,7 +22,7 @@ fn with_scalars(opcode: u32, second: u32, third: u32, op_sel: u32) -> [u32; 2] {
 }
 
 fn read_first(wave64: bool) -> Inst {
-    inst_of(&[0x7e00_0000 | 7 << 17 | 2 << 9 | 256 + 10], wave64)
+    inst_of(&[0x7e00_0000 | 7 << 17 | 2 << 9 | (256 + 10)], wave64)
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn what_a_permuted_lane_gets_of_an_inactive_one_is_as_op_sel_says() {
 fn halves_of_a_wave_of_64_are_exchanged() {
     let mut wave = numbered(2);
     wave.set_exec64(!2);
-    run(&mut wave, &inst_of(&[0x7e00_0000 | 40 << 17 | 103 << 9 | 256 + 10], true));
+    run(&mut wave, &inst_of(&[0x7e00_0000 | 40 << 17 | 103 << 9 | (256 + 10)], true));
     assert_eq!((wave.v(0, RESULT)[3], wave.v(0, RESULT)[1], wave.v(1, RESULT)[1]), (135, 0, 101));
 }
 
@@ -108,11 +108,11 @@ fn registers_and_halves_of_registers_are_swapped() {
     let mut wave = numbered(1);
     *wave.v_mut(0, RESULT) = [0xaaaa_bbbb; 32];
     set_exec(&mut wave, 1);
-    run(&mut wave, &inst(&[0x7e00_0000 | 40 << 17 | 101 << 9 | 256 + 10]));
+    run(&mut wave, &inst(&[0x7e00_0000 | 40 << 17 | 101 << 9 | (256 + 10)]));
     assert_eq!((wave.v(0, RESULT)[0], wave.v(0, 10)[0]), (100, 0xaaaa_bbbb));
     assert_eq!((wave.v(0, RESULT)[1], wave.v(0, 10)[1]), (0xaaaa_bbbb, 101));
     // v_swap_b16 v40.h, v10.l
-    run(&mut wave, &inst(&[0x7e00_0000 | (40 | 128) << 17 | 102 << 9 | 256 + 10]));
+    run(&mut wave, &inst(&[0x7e00_0000 | (40 | 128) << 17 | 102 << 9 | (256 + 10)]));
     assert_eq!((wave.v(0, RESULT)[0], wave.v(0, 10)[0]), (0xbbbb_0064, 0xaaaa_0000));
 }
 

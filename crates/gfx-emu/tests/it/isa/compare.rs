@@ -80,7 +80,7 @@ fn comparisons_hold_where_their_names_say() {
             let mut mask = 0;
             for lane in 0..32 {
                 let a = random.operand(row.src[0]);
-                let b = if random.next() % 3 == 0 { a } else { random.operand(row.src[1]) };
+                let b = if random.next().is_multiple_of(3) { a } else { random.operand(row.src[1]) };
                 set64(&mut wave, 0, SOURCES[0], lane, a);
                 set64(&mut wave, 0, SOURCES[1], lane, b);
                 mask |= u32::from(expected(row, a, b)) << lane;

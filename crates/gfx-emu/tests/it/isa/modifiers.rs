@@ -37,15 +37,15 @@ fn op_sel_names_halves_of_sources_and_of_the_result() {
 #[test]
 fn one_word_names_high_halves_by_the_highest_bit() {
     // v_add_f16 v40.h, v10.h, v20.l
-    let word = 50 << 25 | (40 | 128) << 17 | 20 << 9 | 256 + (10 | 128);
+    let word = 50 << 25 | (40 | 128) << 17 | 20 << 9 | (256 + (10 | 128));
     assert_eq!(result_over(&[word], [0x3c00_7e00, 0x7e00_4000, 0], 0x1234), 0x4200_1234);
     // v_mov_b16 v40.l, v10.h
     assert_eq!(
-        result_over(&[0x7e00_0000 | 40 << 17 | 28 << 9 | 256 + (10 | 128)], [0xabcd_0000, 0, 0], 0x5555_0000),
+        result_over(&[0x7e00_0000 | 40 << 17 | 28 << 9 | (256 + (10 | 128))], [0xabcd_0000, 0, 0], 0x5555_0000),
         0x5555_abcd
     );
     // v_fmac_f16 v40.h, v10.l, v20.l adds to the high half.
-    let word = 54 << 25 | (40 | 128) << 17 | 20 << 9 | 256 + 10;
+    let word = 54 << 25 | (40 | 128) << 17 | 20 << 9 | (256 + 10);
     assert_eq!(result_over(&[word], [0x4000, 0x4200, 0], 0x3c00_7e00), 0x4700_7e00);
 }
 
@@ -164,12 +164,13 @@ fn both_operations_of_a_dual_instruction_read_before_either_writes() {
     *wave.v_mut(0, 10) = [float(1.0); 32];
     *wave.v_mut(0, 11) = [float(2.0); 32];
     // v_dual_mov_b32 v10, v11 :: v_dual_mov_b32 v11, v10
-    let words = [0xc800_0000 | 8 << 22 | 8 << 17 | 256 + 11, 10 << 24 | 5 << 17 | 256 + 10];
+    let words = [0xc800_0000 | 8 << 22 | 8 << 17 | (256 + 11), 10 << 24 | 5 << 17 | (256 + 10)];
     run(&mut wave, &inst(&words));
     assert_eq!((wave.v(0, 10)[0], wave.v(0, 11)[0]), (float(2.0), float(1.0)));
     // v_dual_fmaak_f32 v10, v10, v11, 4.0 :: v_dual_cndmask_b32 v13, 4.0, v11: the literal serves both.
     wave.set_s(slot::VCC, 1);
-    let words = [0xc800_0000 | 1 << 22 | 9 << 17 | 11 << 9 | 256 + 10, 10 << 24 | 6 << 17 | 11 << 9 | 255, float(9.0)];
+    let words =
+        [0xc800_0000 | 1 << 22 | 9 << 17 | 11 << 9 | (256 + 10), 10 << 24 | 6 << 17 | 11 << 9 | 255, float(9.0)];
     run(&mut wave, &inst(&words));
     assert_eq!((wave.v(0, 10)[0], wave.v(0, 13)[0], wave.v(0, 13)[1]), (float(11.0), float(1.0), float(9.0)));
 }

@@ -376,7 +376,7 @@ fn two_operands() -> Vec<Case> {
         "v_mul_i32_i24" |a: u32, b: u32| (sext24(a) * sext24(b)) as i32;
         "v_mul_hi_i32_i24" |a: u32, b: u32| ((sext24(a) * sext24(b)) >> 32) as i32;
         "v_mul_u32_u24" |a: u32, b: u32| (u64::from(a % (1 << 24)) * u64::from(b % (1 << 24))) as u32;
-        "v_mul_hi_u32_u24" |a: u32, b: u32| (u64::from(a % (1 << 24)) * u64::from(b % (1 << 24)) >> 32) as u32;
+        "v_mul_hi_u32_u24" |a: u32, b: u32| ((u64::from(a % (1 << 24)) * u64::from(b % (1 << 24))) >> 32) as u32;
         "v_min_i32" |a: i32, b: i32| if a < b { a } else { b };
         "v_max_i32" |a: i32, b: i32| if a > b { a } else { b };
         "v_min_u32" |a: u32, b: u32| if a < b { a } else { b };
@@ -414,8 +414,8 @@ fn two_operands() -> Vec<Case> {
         "v_bfm_b32" |a: u32, b: u32| ((1u32 << (a % 32)) - 1) << (b % 32);
         "v_bcnt_u32_b32" |a: u32, b: u32| (0..32).fold(b, |n, bit| n.wrapping_add(a >> bit & 1));
         "v_mul_lo_u32" |a: u32, b: u32| (u64::from(a) * u64::from(b)) as u32;
-        "v_mul_hi_u32" |a: u32, b: u32| (u64::from(a) * u64::from(b) >> 32) as u32;
-        "v_mul_hi_i32" |a: i32, b: i32| (i64::from(a) * i64::from(b) >> 32) as i32;
+        "v_mul_hi_u32" |a: u32, b: u32| ((u64::from(a) * u64::from(b)) >> 32) as u32;
+        "v_mul_hi_i32" |a: i32, b: i32| ((i64::from(a) * i64::from(b)) >> 32) as i32;
         "v_ldexp_f32" |a: f32, b: i32| scaled(f64::from(a), b.clamp(-600, 600)) as f32;
         "v_add_f16" |a: f16, b: f16| h2(a, b, |a, b| a + b);
         "v_sub_f16" |a: f16, b: f16| h2(a, b, |a, b| a - b);
