@@ -49,6 +49,8 @@ pub struct Track {
     queues: [VecDeque<Pending>; 2],
     stores: u32,
     waiting: Regs,
+    /// Registers in whose lanes a compiler keeps scalars.
+    scalars: Regs,
 }
 
 /// Queues of [`Track`]: operations that one counter of RDNA3 counts together.
@@ -71,7 +73,18 @@ impl Track {
             queues: Default::default(),
             stores: 0,
             waiting: Regs::default(),
+            scalars: Regs::default(),
         }
+    }
+
+    /// Says that a lane of a register was written alone, as a scalar for which there is no scalar register.
+    pub fn keep_scalar(&mut self, register: u16) {
+        self.scalars.add_v(register, 1);
+    }
+
+    /// Whether a register's lanes are scalars: such may be moved without ever having been written, as scalar registers.
+    pub fn keeps_scalars(&self, register: u16) -> bool {
+        self.scalars.has_v(register)
     }
 
     /// Lanes of a register that were written; the spare one counts as written.

@@ -96,6 +96,9 @@ fn read_lane(wave: &mut Wave, inst: &Inst) {
 }
 
 fn check_lane(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
+    if inst.src[0].vgpr().is_some_and(|register| wave.track.keeps_scalars(register)) {
+        return Ok(());
+    }
     check_read(wave, inst, named_lane(wave, inst))
 }
 
@@ -116,6 +119,7 @@ fn write_lane(wave: &mut Wave, inst: &Inst) {
 fn define_lane(wave: &mut Wave, inst: &Inst) -> Result<(), Box<Fault>> {
     let lane = named_lane(wave, inst);
     wave.track.define(lane / LANES, inst.dst, 1 << (lane % LANES), u32::MAX);
+    wave.track.keep_scalar(inst.dst);
     Ok(())
 }
 
