@@ -6,6 +6,7 @@ mod lanewise;
 mod matrix;
 mod modifiers;
 mod opcodes;
+mod scalar;
 
 use gfx_emu::arith::Mode;
 use gfx_emu::isa::decode::{Words, decode};
