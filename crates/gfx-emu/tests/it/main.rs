@@ -7,5 +7,6 @@ mod abi;
 mod arith;
 mod generations;
 mod isa;
+mod kernels;
 mod memory;
 mod object;
