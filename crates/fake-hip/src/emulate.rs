@@ -68,8 +68,12 @@ impl Kernel {
     pub(crate) fn run(&self, args: &[u8], call: &LaunchCall, state: &mut State) -> Status {
         let dispatch = Dispatch { grid: call.grid, block: call.block, dynamic_lds: call.lds_bytes };
         let settings = &state.settings;
-        let mut options =
-            Options { order: settings.order.into(), counts_lines: settings.counts.is_some(), ..Options::default() };
+        let mut options = Options {
+            order: settings.order.into(),
+            counts_lines: settings.counts.is_some(),
+            wave_size: Some(settings.wave()),
+            ..Options::default()
+        };
         if settings.threads > 0 {
             options.threads = settings.threads as usize;
         }

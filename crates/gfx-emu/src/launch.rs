@@ -65,6 +65,16 @@ pub enum LaunchError {
         /// What was asked for.
         bytes: u64,
     },
+    /// The host counts with waves of another size.
+    #[error("kernel `{kernel}` was compiled for waves of {found} lanes, but the host takes them to have {expected}")]
+    WaveSize {
+        /// Its name.
+        kernel: String,
+        /// Lanes that the kernel was compiled for.
+        found: u32,
+        /// Lanes that the host counts with.
+        expected: u32,
+    },
     /// The kernel did something wrong.
     #[error(transparent)]
     Fault(#[from] Box<Fault>),
@@ -89,12 +99,15 @@ pub struct Options {
     pub counts_lines: bool,
     /// A wave that takes more turns than this is taken for endless; a turn is about a million instructions.
     pub turns_max: u64,
+    /// Lanes of a wave as the host takes them to be, for example from the device's properties: a kernel that was
+    /// compiled for another number is an error. `None`: the host does not care.
+    pub wave_size: Option<u32>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { order: Order::Forward, threads, counts_lines: false, turns_max: 1 << 14 }
+        Self { order: Order::Forward, threads, counts_lines: false, turns_max: 1 << 14, wave_size: None }
     }
 }
 
@@ -111,6 +124,9 @@ pub fn launch(
     memory: &Memory,
     options: &Options,
 ) -> Result<Counts, LaunchError> {
+    if let Some(expected) = options.wave_size.filter(|expected| *expected != kernel.wave_size) {
+        return Err(LaunchError::WaveSize { kernel: kernel.name.clone(), found: kernel.wave_size, expected });
+    }
     let kernarg = abi::kernarg_block(kernel, arguments, dispatch)?;
     let lds = dispatch.lds_bytes(kernel);
     if lds > LDS_MAX {

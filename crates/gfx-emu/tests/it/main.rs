@@ -8,5 +8,6 @@ mod arith;
 mod generations;
 mod isa;
 mod kernels;
+mod launch;
 mod memory;
 mod object;
