@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use miniz_oxide::{deflate, inflate};
 
 use crate::digest::Digest;
+use crate::table::module;
 
 const MAGIC: &[u8; 8] = b"RFKOBJ01";
 /// No code object comes near this; a longer one is a damaged index.
@@ -95,6 +96,12 @@ impl<'a> Archive<'a> {
     /// The object of that name, if the archive has one.
     pub fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.name == name)
+    }
+
+    /// Objects that were built from other sources or options than the module of their name has in this program, or
+    /// whose module there is no more.
+    pub fn outdated(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| module(&entry.name).is_none_or(|module| module.hash() != entry.hash))
     }
 
     /// Unpacks an object.
@@ -191,6 +198,19 @@ mod tests {
         assert_eq!(archive.unpack(entry).unwrap(), [7; 5000].as_slice());
         assert!(archive.unpack(archive.entry("embed/f16").unwrap()).unwrap().is_empty());
         assert!(archive.entry("norm").is_none());
+    }
+
+    #[test]
+    fn objects_of_other_sources_are_outdated() {
+        let Some(module) = crate::modules().first() else { return };
+        let objects = |hash| vec![(module.name.clone(), hash, Vec::new()), ("no/module".into(), hash, Vec::new())];
+        let outdated = |hash| {
+            let bytes = Archive::write("", objects(hash));
+            let archive = Archive::read(&bytes).unwrap();
+            archive.outdated().map(|entry| entry.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(outdated(module.hash()), ["no/module"]);
+        assert_eq!(outdated(Digest::of(b"other")).len(), 2);
     }
 
     #[test]

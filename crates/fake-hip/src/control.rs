@@ -1,13 +1,14 @@
 //! Steering the fake from a test: the functions that it exports beside HIP's.
 
 use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
-use std::ffi::{CString, c_char, c_int};
-use std::fmt;
+use std::ffi::{CString, OsString, c_char, c_int};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fmt, fs};
 
 use hip_sys::hipError_t;
 use libloading::Library;
+use rocmforge_kernels::Archive;
 
 /// The shared library: beside the running program, in its `deps` folder or the folder above, or where the system's
 /// loader looks. It is built whenever this crate is a dependency; nothing is built here. Where no file is found, the
@@ -37,6 +38,27 @@ pub fn compiler() -> Option<PathBuf> {
     crate::compile::compiler(settings.cxx.as_deref())
 }
 
+/// The variables of a program that is to run on an emulated device whose code objects are those of an archive. The file
+/// has the target's name: `gfx1100.bin`.
+///
+/// # Errors
+/// If it cannot be read, or holds objects of other sources than those of this program. Tests are to be skipped then, with
+/// what the error says.
+pub fn emulated(archive: &Path) -> Result<[(&'static str, OsString); 3], OpenError> {
+    let arch = archive.file_stem().unwrap_or_default().to_string_lossy();
+    let error = |reason: String| OpenError::Objects { path: archive.into(), reason, arch: arch.clone().into() };
+    let bytes = fs::read(archive).map_err(|reason| error(reason.to_string()))?;
+    let objects = Archive::read(&bytes).map_err(|reason| error(reason.to_string()))?;
+    if let Some(entry) = objects.outdated().next() {
+        return Err(error(format!("it is older than the sources of {}", entry.name)));
+    }
+    Ok([
+        (hip_sys::LIBRARY_VARIABLE, library_path().into()),
+        ("ROCMFORGE_FAKE_HIP", format!("emulate:{arch}").into()),
+        ("ROCMFORGE_FAKE_HIP_OBJECTS", archive.into()),
+    ])
+}
+
 /// Why the fake cannot be steered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -48,6 +70,16 @@ pub enum OpenError {
         path: PathBuf,
         /// What the loader said.
         error: libloading::Error,
+    },
+    /// An archive that cannot be used.
+    #[error("{}: {reason}; `cargo xtask kernels --arch {arch} --test-objects` renews that of the tests", path.display())]
+    Objects {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+        /// The target that its name tells.
+        arch: String,
     },
     /// A setting or fault that the library does not understand.
     #[error("{0}")]

@@ -18,4 +18,4 @@ mod stream;
 #[allow(non_snake_case, reason = "the functions have HIP's names")]
 mod symbols;
 
-pub use control::{FakeHip, Fault, OpenError, compiler, library_path};
+pub use control::{FakeHip, Fault, OpenError, compiler, emulated, library_path};
