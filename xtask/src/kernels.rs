@@ -5,6 +5,7 @@ mod disasm;
 mod limits;
 mod object;
 mod report;
+pub mod test_objects;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -35,6 +36,9 @@ pub struct KernelArgs {
     /// Only modules of this name; `*` stands for any text
     #[arg(long, value_name = "PATTERN")]
     module: Vec<String>,
+    /// Compile instead the modules that tests execute on an emulated device, and write the committed archive of them
+    #[arg(long, conflicts_with_all = ["module", "report"])]
+    test_objects: bool,
     /// Fail on spills in hot modules, and write docs/kernels.md; with --module print the modules' kernels instead, with
     /// some targets print the page instead
     #[arg(long)]
@@ -47,6 +51,10 @@ pub type Results = BTreeMap<String, Vec<(&'static Module, Built)>>;
 /// Compiles, packs, and reports.
 pub fn run(args: &KernelArgs) -> Result<()> {
     let archs = targets(&args.arch);
+    if args.test_objects {
+        ensure!(archs == [test_objects::ARCH], "there are test objects of {} alone", test_objects::ARCH);
+        return test_objects::renew(&Compiler::find(args.prefix.as_deref())?, args.jobs);
+    }
     let wanted: Vec<&'static Module> = modules().iter().filter(|m| is_wanted(&args.module, &m.name)).collect();
     ensure!(!wanted.is_empty(), "no module is called {}", args.module.join(" or "));
     let compiler = Compiler::find(args.prefix.as_deref())?;

@@ -3,6 +3,7 @@
 mod code;
 mod docs;
 mod edges;
+mod objects;
 mod packages;
 mod sources;
 mod tables;
@@ -72,6 +73,7 @@ static RULES: &[Rule] = &[
     ("the book lists its pages", docs::book_pages),
     ("common options are documented", docs::common_options),
     ("environment variables are documented", docs::variables),
+    ("committed code objects are those of the sources", objects::up_to_date),
     ("tables in the documentation are those of the code", tables::up_to_date),
 ];
 

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::kernels::test_objects;
 use crate::process;
 
 /// Folders that hold no sources of ours.
@@ -23,6 +24,8 @@ pub struct Workspace {
     pub paths: BTreeSet<String>,
     /// Contents of text files.
     pub texts: BTreeMap<String, String>,
+    /// The archive of code objects that tests execute.
+    pub test_objects: Vec<u8>,
     /// Packages of the workspace.
     pub packages: Vec<Package>,
 }
@@ -67,6 +70,8 @@ impl Workspace {
     pub fn read(root: &Path) -> Result<Self> {
         let mut workspace = Self::default();
         workspace.read_folder(root, "")?;
+        // One that is missing is as stale as an empty one.
+        workspace.test_objects = fs::read(root.join(test_objects::PATH)).unwrap_or_default();
         let metadata = process::stdout_of(
             process::cargo().args(["metadata", "--format-version", "1", "--no-deps"]).current_dir(root),
         )?;
