@@ -1,6 +1,7 @@
 //! The whole engine on real files.
 
 mod demo;
+mod emulated;
 mod engine;
 mod golden;
 mod hidden;

@@ -1,6 +1,7 @@
 //! The program as a user runs it: what it prints, where, and with which exit code.
 
 mod answers;
+mod emulated;
 mod errors;
 mod gpu;
 mod tools;
