@@ -40,7 +40,8 @@ fn head(model: &Model) -> String {
         "# Estimated performance\n\n\
          **These are estimates, not measurements.** No card of this page was run. `cargo xtask roofline` has executed the\n\
          machine code of the kernels in an emulator, counted what they do, and divided it by what data sheets say of the\n\
-         cards. It shows which kernels need work and what to hope for; measured figures will differ.\n\n\
+         cards. It shows which kernels need work and what to hope for; measured figures will differ, and most will be lower,\n\
+         since no stall of a pipeline and no miss of a cache is counted.\n\n\
          The model: {} ({:.2} GB of weights that each token reads, {} KB of keys and values a token of context).\n\n",
         model.name(),
         model.weight_bytes() as f64 / 1e9,
@@ -217,6 +218,19 @@ mod tests {
         let decode = StepKind { sequences: 1, tokens: 1, context: 4096 };
         let prompt = StepKind { tokens: 512, context: 0, ..decode };
         Recording { model: "llama-8b:q4_k_m".into(), target: "gfx1100".into(), steps: vec![step(decode), step(prompt)] }
+    }
+
+    #[test]
+    fn the_page_is_what_its_recording_gives() {
+        let root = crate::process::root();
+        let recording = Recording::read(&root.join("xtask/data/llama-8b-q4_k_m.json")).expect("a recording");
+        let cards: Vec<&Card> = CARDS.iter().collect();
+        let text = markdown(&recording, &cards, &Assumptions::USUAL).expect("a page");
+        let page = std::fs::read_to_string(root.join("docs/performance.md")).expect("the page");
+        assert!(
+            page == text,
+            "cargo xtask roofline --gpu all --counts xtask/data/llama-8b-q4_k_m.json --page writes it anew"
+        );
     }
 
     #[test]
