@@ -1,5 +1,6 @@
 //! Programs that run on the machine of a GPU: built here, or packed before and carried there.
 
+mod launches;
 mod output;
 pub mod pack;
 pub mod test;

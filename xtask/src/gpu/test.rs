@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 
+use super::launches::Launches;
 use super::output::{Output, OutputArgs};
 use super::{Artifact, Library, LibraryArgs, Programs, sanitizer};
 use crate::{process, table};
@@ -106,9 +107,10 @@ fn parts_text() -> String {
 pub fn run(args: &TestArgs) -> Result<()> {
     let parts = chosen(args.parts.iter().chain(&args.only), args.library.is_emulated())?;
     let programs = args.library.programs(if args.release { process::RELEASE } else { "dev" });
-    let (library, device) = programs.library(&args.library)?;
+    let (mut library, device) = programs.library(&args.library)?;
     let mut output = Output::new(&args.output)?;
     output.say(&device)?;
+    let launches = args.library.is_emulated().then(|| Launches::of(&mut library)).transpose()?;
     let mut rows = Vec::new();
     let mut failed = Vec::new();
     for part in parts {
@@ -123,8 +125,19 @@ pub fn run(args: &TestArgs) -> Result<()> {
     }
     let table = table::render(&["part", "outcome", "time"], &rows);
     output.say(&format!("\n{}\n{device}\n{table}", output.failures()))?;
+    let coverage = launches.map(|launches| launches.coverage()).transpose()?;
+    if let Some(coverage) = &coverage {
+        output.say(&coverage.text())?;
+    }
     ensure!(failed.is_empty(), "{} of {} parts failed: {}", failed.len(), rows.len(), failed.join(", "));
+    let left_out = coverage.map_or(0, |coverage| coverage.left_out());
+    ensure!(left_out == 0 || !is_full(args), "{left_out} kernels did not run");
     Ok(())
+}
+
+/// Whether all usual parts are run, with all of their cases.
+fn is_full(args: &TestArgs) -> bool {
+    args.parts.is_empty() && args.only.is_empty() && args.rest.is_empty()
 }
 
 fn row(name: &str, passed: bool, time: Duration) -> Vec<String> {
@@ -223,6 +236,14 @@ mod tests {
         assert!(names(&[]).contains(&"unit") && !names(&[]).contains(&"memcheck"));
         let error = chosen([&"gold".to_owned()].into_iter(), false).err().expect("no such part").to_string();
         assert!(error.contains("`gold`") && error.contains("golden"), "{error}");
+    }
+
+    #[test]
+    fn a_run_is_full_without_any_choice() {
+        assert!(is_full(&parse(&["--emulate", "gfx1100", "--quiet"])));
+        for choice in [&["unit"][..], &["--only", "ops"], &["--", "norm"]] {
+            assert!(!is_full(&parse(choice)));
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rocmforge_hip_backend::ops::{Attention, FormPtrs, Queries, SPLIT};
 use rocmforge_program::backend::KvType;
 
 use crate::paged::{NONE, Placed, World, fits, worst};
-use crate::rig::{Noise, Rig, on_each_device};
+use crate::rig::{Noise, Rig, on_each_device, on_named_device};
 
 /// Values are within ±1. A dot product of up to 576 terms that sum to at most about 30 after scaling is off by 1e-5 at
 /// the worst in f32, and so then is a weight, relatively; the weighted sum adds its own rounding.
@@ -141,6 +141,27 @@ fn long_contexts_are_added_by_a_launch_of_their_own_to_the_same_bits() {
             assert!(alone[..i * width].iter().all(|x| x.is_nan()), "other rows are not touched");
         }
         assert!(together == decode(rig, &world, &placed, 2 * long), "a larger grid changes nothing");
+    });
+}
+
+#[test]
+fn long_contexts_of_every_type_are_added_by_a_launch_of_their_own() {
+    on_named_device(|rig| {
+        for kv_type in KvType::ALL {
+            let texts = [(SPLIT * 33 + 7, 1), (SPLIT + 1, 1), (3, 1)];
+            check(rig, &World::new(spec(1, 2, 32), kv_type, 16, &texts, 31).with_sinks(), "long");
+        }
+    });
+}
+
+#[test]
+fn every_type_shares_keys_among_every_number_of_heads() {
+    on_named_device(|rig| {
+        for kv_type in KvType::ALL {
+            for group in 1..=9 {
+                check(rig, &World::new(spec(1, group, 96), kv_type, 16, &[(SPLIT + 9, 2), (1, 1)], 32), "groups");
+            }
+        }
     });
 }
 

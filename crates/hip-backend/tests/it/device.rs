@@ -6,15 +6,19 @@ use fake_hip::{FakeHip, Fault, compiler, library_path};
 use hip_sys::{Api, LIBRARY_VARIABLE, hipError_t};
 use rocmforge_hip_backend::driver::Device;
 
+/// Whether `ROCMFORGE_HIP_LIBRARY` names a library.
+pub fn is_named() -> bool {
+    std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty())
+}
+
 /// The device for tests of operations: device 0 of the library that `ROCMFORGE_HIP_LIBRARY` names, or else of the fake.
 /// `None`, with the reason on stderr, where kernels cannot run.
 pub fn shared() -> Option<Device> {
     static API: OnceLock<Arc<Api>> = OnceLock::new();
-    let is_named = std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty());
-    if !is_named && !has_compiler() {
+    if !is_named() && !has_compiler() {
         return None;
     }
-    let open = || if is_named { Api::open() } else { Api::open_path(library_path()) };
+    let open = || if is_named() { Api::open() } else { Api::open_path(library_path()) };
     let api = API.get_or_init(|| open().expect("the HIP library opens"));
     Some(Device::open(api.clone(), 0).expect("device 0 opens"))
 }

@@ -5,7 +5,7 @@ use rocmforge_hip_backend::ops::{ActivationForm, Activations, ExpertCall, Matvec
 use rocmforge_quant::GgmlType;
 
 use crate::matrix::{Matrix, Uploaded, at_least, weight_types};
-use crate::rig::{Noise, Rig, on_each_device};
+use crate::rig::{Noise, Rig, on_each_device, on_named_device};
 
 /// Columns of x as the kernels get them, and as numbers.
 struct Input {
@@ -366,6 +366,31 @@ fn an_expert_that_is_not_there_is_the_last_one() {
         for (row, &value) in rig.read::<f32>(&part.out)[..4].iter().enumerate() {
             let (wanted, error) = expected(part.matrix.row(4 + row), input.column(0), 0.0);
             assert!((f64::from(value) - wanted).abs() <= error);
+        }
+    });
+}
+
+/// Every type in each of its forms.
+fn forms() -> impl Iterator<Item = (GgmlType, bool)> {
+    let quantized = |&(ty, exact): &(GgmlType, bool)| ty.is_quantized() || !exact;
+    weight_types().into_iter().flat_map(|ty| [(ty, false), (ty, true)]).filter(quantized)
+}
+
+#[test]
+fn every_type_has_every_number_of_columns() {
+    on_named_device(|rig| {
+        for (ty, exact) in forms() {
+            let matvec = load(rig, ty, exact);
+            (1..=8).for_each(|columns| check_shape(rig, &matvec, ty, 5, at_least(ty, 288), columns));
+        }
+    });
+}
+
+#[test]
+fn every_type_has_experts() {
+    on_named_device(|rig| {
+        for (i, (ty, exact)) in forms().enumerate() {
+            check_experts(rig, ty, exact, 5, at_least(ty, 288), i % 2 == 0);
         }
     });
 }

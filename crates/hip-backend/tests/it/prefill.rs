@@ -3,10 +3,11 @@
 use rocmforge_attention::AttentionSpec;
 use rocmforge_hip_backend::driver::DevicePtr;
 use rocmforge_hip_backend::ops::{Attention, FormPtrs, Tiles};
+use rocmforge_kernels::TILED_HEADS;
 use rocmforge_program::backend::KvType;
 
 use crate::paged::{Placed, World, fits, worst};
-use crate::rig::{Noise, Rig, on_each_device};
+use crate::rig::{Noise, Rig, on_each_device, on_named_device};
 
 /// Queries and weights are rounded to 11 bits, and so are values of an f32 cache: of scores of about 1 and values
 /// within ±1 that leaves 5e-4 at the worst.
@@ -71,6 +72,26 @@ fn every_head_size_and_type_matches_the_definition() {
                 s.value_dim = value_dim;
                 check(rig, &World::new(s, kv_type, 16, &[(37, 3), (33, 33)], turn), "types");
                 turn += 1;
+            }
+        }
+    });
+}
+
+/// Widths of heads just below and exactly those that kernels are compiled for, as far as a type can hold them.
+#[test]
+fn every_type_matches_at_every_compiled_width() {
+    on_named_device(|rig| {
+        for (kv_type, &(key, value)) in
+            KvType::ALL.iter().flat_map(|&kv_type| TILED_HEADS.iter().map(move |w| (kv_type, w)))
+        {
+            for (less, texts) in
+                [(0, &[(37, 3), (33, 33)][..]), (if kv_type == KvType::Q8_0 { 32 } else { 8 }, &[(66, 5)])]
+            {
+                let mut s = spec(1, 2, key as usize - less);
+                s.value_dim = value as usize - less;
+                if fits(kv_type, &s) {
+                    check(rig, &World::new(s, kv_type, 16, texts, u64::from(key)), "compiled widths");
+                }
             }
         }
     });

@@ -8,7 +8,7 @@ use hip_sys::LIBRARY_VARIABLE;
 use rocmforge_hip_backend::driver::{Buffer, Device, Stream, read, write};
 use rocmforge_hip_backend::library::{CacheFolder, KernelOptions, Kernels};
 
-use crate::device::{self, PrivateFake};
+use crate::device::{self, PrivateFake, is_named};
 
 /// A device with its kernels and a stream.
 pub struct Rig {
@@ -20,10 +20,9 @@ pub struct Rig {
 impl Rig {
     fn new(device: Device) -> Self {
         let mut options = KernelOptions::default();
-        let is_named = std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty());
         // What the fake compiles goes nowhere; a device's compiler takes seconds a module.
-        options.cache = if is_named { CacheFolder::User } else { CacheFolder::Off };
-        options.embedded = is_named;
+        options.cache = if is_named() { CacheFolder::User } else { CacheFolder::Off };
+        options.embedded = is_named();
         let kernels = Kernels::new(&device, options);
         let stream = device.stream().expect("a stream");
         Self { kernels, stream, device }
@@ -55,11 +54,10 @@ impl Rig {
 /// Runs a test on the device that `ROCMFORGE_HIP_LIBRARY` names, or else on the fake with waves of 32 and of 64 lanes
 /// (and there with lanes in forward and in reverse order, which shows barriers that are missing).
 pub fn on_each_device(test: impl Fn(&Rig)) {
-    static SHARED: OnceLock<Option<Rig>> = OnceLock::new();
     static WIDE: OnceLock<Option<(Mutex<PrivateFake>, Rig)>> = OnceLock::new();
-    let Some(rig) = SHARED.get_or_init(|| device::shared().map(Rig::new)) else { return };
+    let Some(rig) = shared() else { return };
     test(rig);
-    if std::env::var_os(LIBRARY_VARIABLE).is_some_and(|value| !value.is_empty()) {
+    if is_named() {
         return;
     }
     let wide = WIDE.get_or_init(|| {
@@ -74,6 +72,21 @@ pub fn on_each_device(test: impl Fn(&Rig)) {
         let _alone: MutexGuard<'_, _> = fake.lock().unwrap_or_else(PoisonError::into_inner);
         test(rig);
     }
+}
+
+/// Runs a test that needs kernels of nearly every module on the device that `ROCMFORGE_HIP_LIBRARY` names, and nowhere
+/// else: compiling them all for the processor takes minutes.
+pub fn on_named_device(test: impl Fn(&Rig)) {
+    if !is_named() {
+        eprintln!("skipped: too many kernels to compile for the processor; {LIBRARY_VARIABLE} names no library");
+        return;
+    }
+    shared().into_iter().for_each(test);
+}
+
+fn shared() -> Option<&'static Rig> {
+    static SHARED: OnceLock<Option<Rig>> = OnceLock::new();
+    SHARED.get_or_init(|| device::shared().map(Rig::new)).as_ref()
 }
 
 /// Noise in -1..1 that repeats.

@@ -61,7 +61,7 @@ fn rows(immediate: u16) -> Vec<(&'static Row, u32)> {
 fn found(random: &mut Random, is_sopk: bool, immediate: u16) -> Found {
     let edges: [u64; 8] =
         [1 << 63, (1 << 63) - 1, 1 << 32, u64::MAX << 32, 0xffff_0000, 31 << 16 | 4, 40 << 16 | 28, 64 << 16];
-    let mut operand = || if random.next() % 4 == 0 { random.pick(&edges) } else { random.operand(Kind::I64) };
+    let mut operand = || if random.next().is_multiple_of(4) { random.pick(&edges) } else { random.operand(Kind::I64) };
     let (a, other, old) = (operand(), operand(), operand());
     // SOPK's source is its immediate, which is often equal to the operand.
     let immediate = i64::from(immediate as i16) as u64;
@@ -76,7 +76,7 @@ fn found(random: &mut Random, is_sopk: bool, immediate: u16) -> Found {
         a: if is_sopk { immediate } else { a },
         b,
         old,
-        scc: random.next() % 2 == 0,
+        scc: random.next().is_multiple_of(2),
         exec: random.operand(Kind::I64),
     }
 }
@@ -105,8 +105,11 @@ fn results_are_those_of_the_formulas() {
     let mut random = Random(21);
     let cases = formulas::cases();
     for _ in 0..400 {
-        let immediate =
-            if random.next() % 2 == 0 { random.next() as u16 } else { random.pick(&[0, 1, 0x7fff, 0x8000, 0xffff]) };
+        let immediate = if random.next().is_multiple_of(2) {
+            random.next() as u16
+        } else {
+            random.pick(&[0, 1, 0x7fff, 0x8000, 0xffff])
+        };
         for (row, word) in rows(immediate) {
             if let Some((_, formula)) = cases.iter().find(|(name, _)| *name == row.name) {
                 check(row, word, *formula, &mut random);

@@ -61,7 +61,7 @@ fn step(program: &mut u32, a: &mut u32, b: &mut u32) {
             }
         }
         4 => std::mem::swap(a, b),
-        5 if *a % 2 == 0 => *b = b.wrapping_add(7),
+        5 if (*a).is_multiple_of(2) => *b = b.wrapping_add(7),
         5 => {}
         6 => (1..=*a % 5).rev().for_each(|n| *b = b.wrapping_mul(3).wrapping_add(n)),
         _ => *program ^= *b & 0x38,

@@ -76,7 +76,7 @@ fn scans_and_broadcasts_work_where_a_waves_last_lanes_are_missing() {
             } else {
                 0
             };
-            let above = if item % 32 == 0 { x[i] } else { x[i - 1] };
+            let above = if item.is_multiple_of(32) { x[i] } else { x[i - 1] };
             assert_eq!(broadcasts[3 * i..3 * i + 3], [x[wave], third, above], "item {item} of {items}");
         }
     }

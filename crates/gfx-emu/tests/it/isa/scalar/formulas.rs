@@ -127,7 +127,7 @@ fn wide_signed(value: u32) -> i64 {
 
 /// The magnitude of a number with a sign; that of the least one is itself.
 fn absolute(value: u32) -> u32 {
-    wide_signed(value).abs() as u32
+    wide_signed(value).unsigned_abs() as u32
 }
 
 /// The low or high 16 bits.
@@ -281,7 +281,7 @@ fn of_two() -> Vec<Case> {
         ("s_bfm_b32", |f| f.w32(each_bit(32, |bit| bit >= f.b32() % 32 && bit < f.b32() % 32 + f.a32() % 32) as u32)),
         ("s_bfm_b64", |f| f.w64(each_bit(64, |bit| bit >= f.b32() % 64 && bit < f.b32() % 64 + f.a32() % 64))),
         ("s_mul_i32", |f| f.w32(wide_signed(f.a32()).wrapping_mul(wide_signed(f.b32())) as u32)),
-        ("s_mul_hi_u32", |f| f.w32((u128::from(f.a32()) * u128::from(f.b32()) >> 32) as u32)),
+        ("s_mul_hi_u32", |f| f.w32(((u128::from(f.a32()) * u128::from(f.b32())) >> 32) as u32)),
         ("s_mul_hi_i32", |f| f.w32((wide_signed(f.a32()) * wide_signed(f.b32())).div_euclid(1 << 32) as u32)),
         ("s_cselect_b32", |f| f.w32(if f.scc { f.a32() } else { f.b32() })),
         ("s_cselect_b64", |f| f.w64(if f.scc { f.a } else { f.b })),
