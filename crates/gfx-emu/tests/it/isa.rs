@@ -2,6 +2,7 @@
 
 mod across;
 mod compare;
+mod control;
 mod lanewise;
 mod matrix;
 mod modifiers;

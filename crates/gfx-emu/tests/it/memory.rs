@@ -2,7 +2,7 @@
 
 mod faults;
 mod local;
-mod machine;
+pub mod machine;
 mod opcodes;
 mod races;
 mod values;
